@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* NCCL's collectives: which algorithm and protocol runs, its latency terms, and who sends how
+ * many bytes to whom. Pure functions of the cluster's shape; time passes in sim_*.c. Ring is
+ * the one algorithm here (semantics 6.2, 6.5). */
+#pragma once
+
+#include "cluster.h"
+#include "kernel.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef enum {
+    COLLECTIVE_ALL_REDUCE,
+    COLLECTIVE_ALL_GATHER,
+    COLLECTIVE_REDUCE_SCATTER,
+    COLLECTIVE_BROADCAST,
+    COLLECTIVE_REDUCE,
+    N_COLLECTIVES
+} CollectiveKind;
+
+typedef enum { ALGORITHM_RING, N_ALGORITHMS } Algorithm;
+typedef enum { PROTOCOL_LL, PROTOCOL_LL128, PROTOCOL_SIMPLE, N_PROTOCOLS } Protocol;
+
+/* Overrides of [nccl]; -1 / 0: NCCL's own choice. */
+typedef struct {
+    int algorithm, protocol, channels;
+} NcclOptions;
+
+/* A fluid flow of a collective. Ends are ranks: GPU to GPU inside a node, the NICs of those
+ * GPUs between nodes. */
+typedef struct {
+    int from_rank, to_rank;
+    gboolean between_nodes;
+    double wire_bytes; /* payload over the protocol's data fraction */
+} Flow;
+
+typedef struct {
+    Algorithm algorithm;
+    Protocol protocol;
+    int channels;
+    double latency_s;              /* slept once, by all members together, before the flows */
+    double engine_bytes_per_s;     /* wire-byte ceiling of a GPU's channels, one direction */
+    double nic_engine_bytes_per_s; /* the same of a NIC */
+    GArray *flows;                 /* Flow */
+} CollectivePlan;
+
+/* `members` are ranks, ascending. payload_bytes as nccl-tests counts: the buffer of all-reduce,
+ * broadcast and reduce, the gathered total of all-gather, the input of reduce-scatter. root
+ * counts for broadcast and reduce only. */
+CollectivePlan *collective_plan(const Cluster *cluster, const int *members, int n_members,
+                                CollectiveKind kind, gint64 payload_bytes, int root,
+                                const NcclOptions *options);
+void collective_plan_free(CollectivePlan *plan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CollectivePlan, collective_plan_free)
+
+/* nccl-tests' bus bandwidth factor: bytes each rank sends for a byte of payload on average. */
+double collective_busbw_factor(CollectiveKind kind, int n_members);
+
+const char *collective_name(CollectiveKind kind);
+const char *algorithm_name(Algorithm algorithm);
+const char *protocol_name(Protocol protocol);
+
+G_END_DECLS

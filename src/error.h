@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* The error domain of zerosim: what went wrong, and the exit status that says so.
+ * Printing is left to main.c. */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+#define ZEROSIM_ERROR (error_quark())
+
+typedef enum {
+    ERROR_USAGE,      /* the command line: exit 2 */
+    ERROR_INPUT,      /* a file or a value the user gave: exit 2 */
+    ERROR_UNMODELLED, /* a feature the program knows of and doesn't model: exit 2 */
+    ERROR_SIMULATION, /* the simulation failed (deadlock, crash, I/O): exit 1 */
+} ErrorCode;
+
+GQuark error_quark(void);
+
+/* Exit status for an error of any domain; NULL is 0. Errors of GOption are usage errors. */
+int error_exit_status(const GError *error);
+
+G_END_DECLS

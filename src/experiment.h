@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* The experiment file (.conf, a GLib key file) and -s section.key=value overrides, read by the
+ * one table of keys. Holds what the user wrote, checked by type and range; precedence over
+ * ds_config.json and framework defaults is training.c's business. */
+#pragma once
+
+#include "json_in.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* A key the user may set. The table is the only list of keys: reader, --help, man page and the
+ * resolved `inputs` of a result come from it. */
+typedef enum {
+    KEY_STRING,
+    KEY_PATH,
+    KEY_CHOICE,
+    KEY_INT,
+    KEY_INT_OR_AUTO,
+    KEY_DOUBLE,
+    KEY_BOOL
+} KeyType;
+
+typedef struct {
+    const char *section;
+    const char *key;
+    KeyType type;
+    const char *choices;       /* KEY_CHOICE: "a|b|c" */
+    double minimum, maximum;   /* numbers */
+    const char *default_value; /* as text; NULL: none, or the framework's (help says which) */
+    const char *help;
+} ExperimentKey;
+
+extern const ExperimentKey experiment_keys[];
+extern const int experiment_n_keys;
+
+typedef struct {
+    char *file; /* as given; NULL when everything comes from overrides */
+    GHashTable
+        *values; /* "section.key" → char *, checked; paths resolved; only keys that were set */
+    json_t *deepspeed; /* [deepspeed] members beside `version`, nested as in ds_config.json */
+} Experiment;
+
+/* Reads `file` and applies `overrides` ("section.key=value", later ones win). A path in the
+ * file is relative to the file, then to the installed data; in an override to the working
+ * directory, then to the installed data. */
+Experiment *experiment_load(const char *file, const char *const *overrides, GError **error);
+Experiment *experiment_copy(const Experiment *experiment);
+void experiment_free(Experiment *experiment);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Experiment, experiment_free)
+
+/* Sets one key as an override does. */
+gboolean experiment_set(Experiment *experiment, const char *assignment, GError **error);
+
+/* `name` is "section.key" and must be in the table. */
+gboolean experiment_is_set(const Experiment *experiment, const char *name);
+/* The value set, else the table's default, else NULL / 0. */
+const char *experiment_string(const Experiment *experiment, const char *name);
+gint64 experiment_int(const Experiment *experiment, const char *name); /* "auto" is -1 */
+double experiment_double(const Experiment *experiment, const char *name);
+gboolean experiment_bool(const Experiment *experiment, const char *name);
+/* Index of the value among the key's choices. */
+int experiment_choice(const Experiment *experiment, const char *name);
+
+/* Directory of installed data files (platforms/, workloads/): ZEROSIM_DATA_DIR, else the source
+ * tree when the program runs uninstalled, else the configured one. */
+const char *experiment_data_dir(void);
+
+G_END_DECLS

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* Typed, strict reading of JSON files on top of jansson: every message names the file and the
+ * member's path. Duplicate members, trailing garbage and files over JSON_IN_MAX_BYTES are
+ * errors. Knows nothing of what the members mean. */
+#pragma once
+
+#include <glib.h>
+#include <jansson.h>
+
+G_BEGIN_DECLS
+
+#define JSON_IN_MAX_BYTES (64 * 1024 * 1024)
+
+/* One JSON object being read: `path` is where it sits in the file ("" at the top). */
+typedef struct {
+    const json_t *object; /* borrowed */
+    const char *file;
+    const char *path;
+} JsonIn;
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(json_t, json_decref)
+
+/* Reads a file whose top level must be an object. */
+json_t *json_in_load(const char *file, GError **error);
+
+gboolean json_in_has(const JsonIn *in, const char *key);
+
+/* Each reads member `key` into `value`. A missing member leaves `value` as it is and succeeds,
+ * unless `required`; null counts as missing. A wrong type or a value out of range is an error.
+ */
+gboolean json_in_int(const JsonIn *in, const char *key, gboolean required, gint64 min,
+                     gint64 max, gint64 *value, GError **error);
+gboolean json_in_double(const JsonIn *in, const char *key, gboolean required, double min,
+                        double max, double *value, GError **error);
+gboolean json_in_bool(const JsonIn *in, const char *key, gboolean required, gboolean *value,
+                      GError **error);
+/* The string is borrowed from the document. */
+gboolean json_in_string(const JsonIn *in, const char *key, gboolean required,
+                        const char **value, GError **error);
+/* `child->path` is newly allocated inside the document's lifetime by the caller's string chunk.
+ */
+gboolean json_in_object(const JsonIn *in, const char *key, gboolean required,
+                        GStringChunk *paths, JsonIn *child, GError **error);
+
+/* Checks the object's members against NULL-terminated lists of names: `modelled` and
+ * `irrelevant` pass; a member of `unmodelled` is an ERROR_UNMODELLED; any other adds a line to
+ * `warnings` (an element is an owned char *). Any list may be NULL. */
+gboolean json_in_check_members(const JsonIn *in, const char *const *modelled,
+                               const char *const *irrelevant, const char *const *unmodelled,
+                               GPtrArray *warnings, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory of a rank: a walk over the schedule in issue order, as PyTorch's caching allocator
+ * sees it, so that it needs no simulated time. memory_allocator.c models the allocator's
+ * segments (semantics 7.5) for `reserved`. */
+#pragma once
+
+#include "schedule.h"
+#include "timeline.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef struct {
+    gint64 peak_bytes;
+    int peak_op; /* index of the op that reached it; -1: before the first */
+    gint64 by_category_at_peak[N_MEMORY_CATEGORIES]; /* sums to peak_bytes */
+    gint64 reserved_bytes; /* the allocator's segments, context and library buffers */
+    gint64 capacity_bytes;
+    gboolean fits;                 /* the allocator never ran out */
+    gint64 start_bytes, end_bytes; /* equal in a steady step */
+} Memory;
+
+Memory memory_compute(const Schedule *schedule, gint64 capacity_bytes);
+
+/* Memory over time as CSV (time_s, op, one column a category, total): op times from the
+ * timeline, non-decreasing in issue order. */
+void memory_csv_write(const Schedule *schedule, const Timeline *timeline, int rank, FILE *out);
+
+G_END_DECLS

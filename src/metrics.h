@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* What a simulated step means: the result of design.md's contract, computed from schedule,
+ * timeline and memory. */
+#pragma once
+
+#include "memory.h"
+#include "sim.h"
+#include "training.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef struct {
+    CollectiveKind kind;
+    Phase phase;
+    char *group; /* "world" */
+    int count;
+    gint64 payload_bytes;       /* all of them together, a rank */
+    double sent_bytes_per_rank; /* payload times busbw factor, whatever the algorithm */
+    double busy_s, exposed_s;   /* on the rank that finishes last */
+    char *algorithm;            /* "Ring Simple"; several: joined by "," */
+} CollectiveTotal;
+
+typedef struct {
+    LinkClass link_class;
+    double bytes;
+    char *busiest_link;
+    double peak_utilisation_frac, mean_utilisation_frac; /* of the busiest; over the step */
+} LinkClassTotal;
+
+typedef struct {
+    double forward, backward, update, exposed_comm, idle;
+} TimeSplit;
+
+/* One experiment and its outcome. */
+typedef struct {
+    json_t *inputs; /* resolved experiment, SHA-256 of files, versions */
+    char *label;    /* what a person calls the row: "ZeRO-2" */
+    Training training;
+    int n_ranks;
+    gint64 n_parameters;
+    GPtrArray *warnings;
+    double step_time_s, tokens_per_s_per_gpu, model_flops_per_step, mfu_frac, hfu_frac;
+    TimeSplit time_split_s;
+    double sent_bytes_per_rank;
+    GArray *collectives;  /* CollectiveTotal */
+    GArray *link_classes; /* LinkClassTotal */
+    Memory memory;
+    double peak_at_s;
+    char *peak_label;
+    gint64 model_state_bytes;
+    double kernel_source_frac[N_TIME_SOURCES];
+    double comm_fitted_frac, comm_modelled_frac;
+    char *reason; /* one clause: what the step waits for, on which link class */
+} Result;
+
+Result *metrics_compute(const Model *model, const Training *training, const Profile *profile,
+                        const Cluster *cluster, const Job *job, const SimResult *sim);
+void result_free(Result *result);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Result, result_free)
+
+G_END_DECLS

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* Optimizers: bytes of state, and memory traffic of a step by implementation. One table,
+ * semantics 7.4. */
+#pragma once
+
+#include "kernel.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef enum {
+    OPTIMIZER_SGD,
+    OPTIMIZER_MOMENTUM,
+    OPTIMIZER_ADAGRAD,
+    OPTIMIZER_RMSPROP,
+    OPTIMIZER_ADAM,
+    OPTIMIZER_ADAMW,
+    OPTIMIZER_LAMB,
+    OPTIMIZER_ADAFACTOR,
+    OPTIMIZER_LION,
+    OPTIMIZER_ADAM8BIT,
+    N_OPTIMIZERS
+} OptimizerKind;
+
+typedef enum {
+    IMPLEMENTATION_FUSED,
+    IMPLEMENTATION_FOREACH,
+    IMPLEMENTATION_LOOP
+} Implementation;
+
+typedef struct {
+    OptimizerKind kind;
+    Implementation implementation;
+    double weight_decay;
+} Optimizer;
+
+const char *optimizer_name(OptimizerKind kind);
+
+/* Bytes of state for a tensor of rows x columns elements (columns 1: a vector) whose states are
+ * kept in `state` precision. */
+gint64 optimizer_state_bytes(const Optimizer *optimizer, gint64 rows, gint64 columns,
+                             DType state);
+/* Temporary bytes of a step over `numel` elements stored in `dtype`, the largest tensor having
+ * `largest_numel`. */
+gint64 optimizer_temporary_bytes(const Optimizer *optimizer, gint64 numel, gint64 largest_numel,
+                                 DType dtype);
+/* The step's kernel over `numel` elements in n_tensors tensors; parameter and gradient in
+ * `dtype`, states in `state`. */
+Kernel optimizer_kernel(const Optimizer *optimizer, gint64 numel, gint64 n_tensors, DType dtype,
+                        DType state);
+
+G_END_DECLS

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Results as a person or a program reads them: one file a format behind one table. */
+#pragma once
+
+#include "metrics.h"
+
+#include <stdio.h>
+
+G_BEGIN_DECLS
+
+typedef struct {
+    const char *name; /* "json" */
+    /* `results` holds Result *; compare: several of one comparison, in order. */
+    void (*write)(const GPtrArray *results, gboolean compare, const char *table, FILE *out);
+} ReportFormat;
+
+extern const ReportFormat report_formats[];
+
+/* NULL and ERROR_USAGE naming the formats when there is none of that name. */
+const ReportFormat *report_format(const char *name, GError **error);
+
+/* The result object of design.md's contract. */
+json_t *report_json_object(const Result *result);
+
+G_END_DECLS

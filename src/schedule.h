@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* The waist of zerosim: everything one rank does in one training step, as a plain list of ops
+ * in the order in which the host issues them, on a few CUDA-like streams. Time (sim), memory
+ * (memory) and volume (metrics) are three readings of this list.
+ *
+ * Each stream runs its ops one after the other; an op also waits for the ops listed in its
+ * waits. ALLOC and FREE take no time and take effect in the order of the list, as PyTorch's
+ * caching allocator does at issue time. Knows nothing of models or strategies. */
+#pragma once
+
+#include "collective.h"
+#include "kernel.h"
+#include "profile.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef enum { OP_COMPUTE, OP_COLLECTIVE, OP_ALLOC, OP_FREE } OpKind;
+typedef enum { PHASE_FORWARD, PHASE_BACKWARD, PHASE_UPDATE, N_PHASES } Phase;
+
+/* A communicator runs its collectives in issue order: STREAM_NCCL is the FIFO of the world's.
+ */
+typedef enum {
+    STREAM_COMPUTE,
+    STREAM_ALL_GATHER,
+    STREAM_REDUCE,
+    STREAM_NCCL,
+    N_STREAMS
+} Stream;
+
+typedef enum {
+    MEMORY_PARAMETERS,
+    MEMORY_GRADIENTS,
+    MEMORY_OPTIMIZER_STATES,
+    MEMORY_MASTER_WEIGHTS,
+    MEMORY_ACTIVATIONS,
+    MEMORY_GATHERED_PARAMETERS,
+    MEMORY_COMMUNICATION_BUFFERS,
+    MEMORY_TEMPORARIES,
+    MEMORY_FRAMEWORK,
+    N_MEMORY_CATEGORIES
+} MemoryCategory;
+
+typedef struct {
+    OpKind kind;
+    Phase phase;
+    Stream stream;
+    int label;               /* index in Schedule.labels: "forward layers.3.mlp.up_proj" */
+    int first_wait, n_waits; /* slice of Schedule.waits: op indices, each below this op's */
+    /* COMPUTE: a run of kernels */
+    double work_s;                   /* at the profile's speed, with launches */
+    double source_s[N_TIME_SOURCES]; /* work_s by provenance */
+    double flops;
+    int n_launches;
+    /* COLLECTIVE on the world */
+    CollectiveKind collective;
+    gint64 payload_bytes;
+    int root;
+    /* ALLOC and FREE */
+    MemoryCategory category;
+    gint64 bytes;
+    int alloc; /* FREE: index of the ALLOC op; -1 frees a persistent block of `label` */
+} Op;
+
+/* Memory that is there when the step begins and when it ends. */
+typedef struct {
+    MemoryCategory category;
+    int label;
+    gint64 bytes;
+} PersistentBlock;
+
+typedef struct {
+    GArray *ops;              /* Op */
+    GArray *waits;            /* int */
+    GPtrArray *labels;        /* char * */
+    GArray *persistent;       /* PersistentBlock */
+    gint64 model_state_bytes; /* what semantics 10.4 counts */
+    int n_micro_steps;
+    /* private to schedule.c */
+    GHashTable *label_index;
+    GArray *pending_waits[N_STREAMS]; /* for the next op of each stream */
+    int last_op[N_STREAMS];           /* -1: none */
+} Schedule;
+
+Schedule *schedule_new(void);
+void schedule_free(Schedule *schedule);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Schedule, schedule_free)
+
+/* All append functions return the new op's index. */
+int schedule_compute(Schedule *schedule, Stream stream, Phase phase, const char *label,
+                     const Kernel *kernels, int n_kernels, const Profile *profile);
+int schedule_collective(Schedule *schedule, Phase phase, const char *label, CollectiveKind kind,
+                        gint64 payload_bytes, int root);
+int schedule_alloc(Schedule *schedule, Stream stream, Phase phase, const char *label,
+                   MemoryCategory category, gint64 bytes);
+/* Frees what schedule_alloc returned; -1 and blocks of 0 bytes are ignored and give -1. */
+int schedule_release(Schedule *schedule, Stream stream, Phase phase, int alloc);
+void schedule_persistent(Schedule *schedule, const char *label, MemoryCategory category,
+                         gint64 bytes);
+
+/* cudaStreamWaitEvent: the next timed op on `stream` starts after `op` has ended; -1: nothing.
+ */
+void schedule_wait(Schedule *schedule, Stream stream, int op);
+/* The same for everything that `other` was given so far. */
+void schedule_wait_stream(Schedule *schedule, Stream stream, Stream other);
+/* The host blocks until `op` has ended: later ops of every stream wait for it. */
+void schedule_host_wait(Schedule *schedule, int op);
+/* cudaDeviceSynchronize. */
+void schedule_synchronize(Schedule *schedule);
+
+const Op *schedule_op(const Schedule *schedule, int index);
+int schedule_n_ops(const Schedule *schedule);
+const char *schedule_label(const Schedule *schedule, int label);
+
+/* Waits point backwards, blocks are freed once and all, streams exist, numbers are finite: a
+ * schedule that fails is our mistake, and the message says which op. */
+gboolean schedule_validate(const Schedule *schedule, GError **error);
+
+/* One line an op: index, stream, kind, label, time or bytes, waits. */
+void schedule_print(const Schedule *schedule, FILE *out);
+
+const char *stream_name(Stream stream);
+const char *phase_name(Phase phase);
+const char *memory_category_name(MemoryCategory category);
+
+/* The programs of a job and who runs which. */
+typedef struct {
+    GPtrArray *programs; /* Schedule * */
+    int *program_of_rank;
+    int n_ranks;
+} Job;
+
+void job_free(Job *job);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Job, job_free)
+const Schedule *job_program(const Job *job, int rank);
+
+G_END_DECLS

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* Time passes here and nowhere else: a job replayed on a SimGrid platform. Each simulation runs
+ * in a forked child, since a process can run SimGrid once. */
+#pragma once
+
+#include "cluster.h"
+#include "schedule.h"
+#include "timeline.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef struct {
+    char *name;
+    LinkClass link_class;
+    double bandwidth_bytes_per_s;
+    double bytes;                 /* wire bytes carried in the steady step */
+    double peak_utilisation_frac; /* highest rate over any one collective */
+} LinkUse;
+
+/* How one collective op ran; ops of all programs share the numbering of program 0's
+ * collectives: the k-th collective of a step. */
+typedef struct {
+    Algorithm algorithm;
+    Protocol protocol;
+} CollectiveUse;
+
+typedef struct {
+    Timeline *timeline;
+    GArray *links;       /* LinkUse, in order of name; no engine links */
+    GArray *collectives; /* CollectiveUse */
+    gint64 n_flows;
+    int n_steps; /* simulated until steady */
+} SimResult;
+
+/* Errors: ERROR_SIMULATION for a deadlock (names the first stuck op and rank) or a crash;
+ * ERROR_INPUT for a route that the platform lacks. */
+SimResult *sim_run(const Cluster *cluster, const Job *job, const NcclOptions *nccl,
+                   GError **error);
+void sim_result_free(SimResult *result);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SimResult, sim_result_free)
+
+/* Loads an XML file in a forked child and reads the facts back; SimGrid's own complaint becomes
+ * the error. `xml_file` is what messages call it. */
+gboolean sim_platform_read(const char *xml_file, Cluster *cluster, GPtrArray *warnings,
+                           GError **error);
+
+G_END_DECLS

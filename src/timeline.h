@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Start and end of every op of every rank in the steady step, as plain arrays. */
+#pragma once
+
+#include "schedule.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef struct {
+    int n_ranks;
+    int *first;      /* rank → offset of its op 0 in the arrays; n_ranks + 1 entries */
+    double *start_s; /* 0: the previous step's last optimizer end over all ranks */
+    double *end_s;
+    double step_time_s; /* from there to this step's last optimizer end */
+} Timeline;
+
+/* Arrays in shared anonymous memory, so that a forked simulation fills them. */
+Timeline *timeline_new(const Job *job);
+void timeline_free(Timeline *timeline);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Timeline, timeline_free)
+
+double timeline_start_s(const Timeline *timeline, int rank, int op);
+double timeline_end_s(const Timeline *timeline, int rank, int op);
+/* The rank whose last op ends last; the lowest of equals. */
+int timeline_last_rank(const Timeline *timeline);
+
+G_END_DECLS

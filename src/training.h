@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* How a model is trained, fully resolved: batch, precision, optimizer, what is sharded, and the
+ * framework's knobs under the framework's own names. Built from an experiment and a
+ * ds_config.json (training_deepspeed.c). Strategy names end here: everything below asks the
+ * three predicates. */
+#pragma once
+
+#include "experiment.h"
+#include "model.h"
+#include "optimizer.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef enum { FRAMEWORK_PYTORCH, FRAMEWORK_DEEPSPEED, FRAMEWORK_PAPER } Framework;
+typedef enum {
+    STRATEGY_DDP,
+    STRATEGY_ZERO1,
+    STRATEGY_ZERO2,
+    STRATEGY_ZERO3,
+    N_STRATEGIES
+} Strategy;
+typedef enum { CHECKPOINTING_NONE, CHECKPOINTING_SELECTIVE, CHECKPOINTING_FULL } Checkpointing;
+
+/* What precision each tensor has: semantics 10.4, design 3 "training.precision". */
+typedef struct {
+    DType parameter; /* as stored between steps (the shard, or the replica) */
+    DType gather;    /* on the wire of a parameter all-gather */
+    DType forward;   /* as the layers see the parameter */
+    DType compute;   /* of linear layers and attention */
+    DType gradient;  /* as stored when backward has finished */
+    DType reduce;    /* on the wire of a gradient reduction */
+    DType state;     /* of optimizer states */
+    gboolean master; /* an fp32 master copy beside the parameter */
+    gboolean autocast;
+} Precision;
+
+typedef struct {
+    gint64 bucket_cap_bytes;   /* 25 MiB */
+    gint64 first_bucket_bytes; /* 1 MiB when the cap is the default, else the cap */
+    gboolean gradient_as_bucket_view;
+    gboolean broadcast_buffers;
+    gboolean no_sync; /* only the last micro-step reduces; true by default when accumulating */
+    gboolean parameters_as_bucket_view; /* ZeroRedundancyOptimizer: one flat broadcast a rank */
+} DdpKnobs;
+
+typedef struct {
+    gboolean reshard_after_forward; /* true for zero3, false for zero2 */
+    gboolean sync_every_micro_step; /* reduce-scatter each micro-step (default) */
+    int backward_prefetch;          /* units; 1 */
+    int forward_prefetch;           /* units the host runs ahead; 1: the implicit prefetch */
+} FsdpKnobs;
+
+/* Numbers count elements where DeepSpeed counts elements. Defaults: semantics 2.1. */
+typedef struct {
+    gboolean contiguous_gradients, reduce_scatter, use_multi_rank_bucket_allreduce;
+    gboolean overlap_comm, round_robin_gradients, prescale_gradients;
+    gint64 reduce_bucket_size, sub_group_size;
+    gint64 prefetch_bucket_size, param_persistence_threshold, model_persistence_threshold;
+    gint64 max_live_parameters, max_reuse_distance;
+    DType communication_data_type; /* default: the model's */
+    DType grad_accum_dtype;        /* default: the model's */
+    gboolean loss_scaling;         /* fp16: an overflow all-reduce before the step */
+    int version;                   /* major * 10000 + minor * 100 + patch: 0.17.5 is 1705 */
+} DeepspeedKnobs;
+
+typedef struct {
+    Framework framework;
+    Strategy strategy;
+    gint64 micro_batch; /* sequences a rank and micro-step; never "auto" once resolved */
+    gint64 gradient_accumulation;
+    gint64 global_batch;       /* = micro_batch * gradient_accumulation * n_ranks */
+    gboolean micro_batch_auto; /* the user wrote auto: micro_batch is a trial value */
+    Precision precision;
+    gboolean compile;
+    Optimizer optimizer;
+    Checkpointing checkpointing;
+    Attention attention;
+    double gradient_clipping; /* 0: none */
+    double dropout;           /* negative: the model's own */
+    gint64 sequence_length;   /* 0: the model's maximum */
+    DdpKnobs ddp;
+    FsdpKnobs fsdp;
+    DeepspeedKnobs deepspeed;
+} Training;
+
+/* Resolves everything for n_ranks ranks. With `comparing`, the strategy may differ from the
+ * ds_config's stage, and ddp under deepspeed is PyTorch DDP under autocast of the same type.
+ * `hidden_size` is for DeepSpeed's "auto" values as HF resolves them. `warnings` gets a line
+ * for each ds_config member that is not known. Errors: batch sizes that disagree or leave a
+ * remainder, a strategy that contradicts the ds_config's stage, what isn't modelled. */
+Training *training_build(const Experiment *experiment, int n_ranks, gint64 hidden_size,
+                         gboolean comparing, GPtrArray *warnings, GError **error);
+void training_free(Training *training);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Training, training_free)
+
+/* The three questions that ZeRO stages answer differently. */
+gboolean training_shards_optimizer_states(const Training *training); /* stages 1, 2, 3 */
+gboolean training_shards_gradients(const Training *training);        /* stages 2, 3 */
+gboolean training_shards_parameters(const Training *training);       /* stage 3; FSDP: also 2 */
+
+const char *framework_name(Framework framework);
+const char *strategy_name(Strategy strategy);
+gboolean strategy_parse(const char *name, Strategy *strategy);
+const char *checkpointing_name(Checkpointing checkpointing);
+
+/* The options a model is built with under this training. */
+ModelOptions training_model_options(const Training *training);
+
+G_END_DECLS
