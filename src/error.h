@@ -21,4 +21,8 @@ GQuark error_quark(void);
 /* Exit status for an error of any domain; NULL is 0. Errors of GOption are usage errors. */
 int error_exit_status(const GError *error);
 
+/* `text` in double quotes, shortened, control characters escaped: for a user's words inside a
+ * message, which must stay one line. */
+char *error_quote(const char *text);
+
 G_END_DECLS

@@ -20,6 +20,10 @@ typedef struct {
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(json_t, json_decref)
 
+/* Reads a whole file of at most max_bytes as text; it ends in a zero byte that *length (may be
+ * NULL) doesn't count. Errors: unreadable, too big, not UTF-8, or a zero byte inside. */
+char *json_in_read_text(const char *file, gsize max_bytes, gsize *length, GError **error);
+
 /* Reads a file whose top level must be an object. */
 json_t *json_in_load(const char *file, GError **error);
 
@@ -27,7 +31,7 @@ gboolean json_in_has(const JsonIn *in, const char *key);
 
 /* Each reads member `key` into `value`. A missing member leaves `value` as it is and succeeds,
  * unless `required`; null counts as missing. A wrong type or a value out of range is an error.
- */
+ * An integer may be written as a whole real (5e8). */
 gboolean json_in_int(const JsonIn *in, const char *key, gboolean required, gint64 min,
                      gint64 max, gint64 *value, GError **error);
 gboolean json_in_double(const JsonIn *in, const char *key, gboolean required, double min,
@@ -37,8 +41,8 @@ gboolean json_in_bool(const JsonIn *in, const char *key, gboolean required, gboo
 /* The string is borrowed from the document. */
 gboolean json_in_string(const JsonIn *in, const char *key, gboolean required,
                         const char **value, GError **error);
-/* `child->path` is newly allocated inside the document's lifetime by the caller's string chunk.
- */
+/* `child->path` is allocated in the caller's string chunk; a missing member gives a `child`
+ * whose object is NULL, which reads like an empty object. */
 gboolean json_in_object(const JsonIn *in, const char *key, gboolean required,
                         GStringChunk *paths, JsonIn *child, GError **error);
 
