@@ -13,6 +13,7 @@
 #include "profile.h"
 
 #include <glib.h>
+#include <stdio.h>
 
 G_BEGIN_DECLS
 
@@ -60,7 +61,7 @@ typedef struct {
     /* ALLOC and FREE */
     MemoryCategory category;
     gint64 bytes;
-    int alloc; /* FREE: index of the ALLOC op; -1 frees a persistent block of `label` */
+    int alloc; /* FREE: index of the ALLOC op */
 } Op;
 
 /* Memory that is there when the step begins and when it ends. */
@@ -79,8 +80,10 @@ typedef struct {
     int n_micro_steps;
     /* private to schedule.c */
     GHashTable *label_index;
-    GArray *pending_waits[N_STREAMS]; /* for the next op of each stream */
-    int last_op[N_STREAMS];           /* -1: none */
+    int pending_wait[N_STREAMS]
+                    [N_STREAMS];      /* op of the second that the first's next op waits for */
+    int waited[N_STREAMS][N_STREAMS]; /* latest op of the second that the first waited for */
+    int last_op[N_STREAMS];           /* latest timed op; -1: none */
 } Schedule;
 
 Schedule *schedule_new(void);
