@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory of a rank: a walk over the schedule in issue order, as PyTorch's caching allocator
  * sees it, so that it needs no simulated time. memory_allocator.c models the allocator's
- * segments (semantics 7.5) for `reserved`. */
+ * segments for `reserved_bytes`. */
 #pragma once
 
 #include "schedule.h"
@@ -21,10 +21,16 @@ typedef struct {
     gint64 start_bytes, end_bytes; /* equal in a steady step */
 } Memory;
 
+/* Blocks of MEMORY_FRAMEWORK bypass the caching allocator but count in reserved_bytes. The
+ * schedule must be valid. */
 Memory memory_compute(const Schedule *schedule, gint64 capacity_bytes);
 
-/* Memory over time as CSV (time_s, op, one column a category, total): op times from the
- * timeline, non-decreasing in issue order. */
+/* When op `op` takes or gives back its memory: the end of the op issued last on its stream, in
+ * issue order (never earlier than for the ops before it). -1: 0. */
+double memory_time_s(const Schedule *schedule, const Timeline *timeline, int rank, int op);
+
+/* Memory over time as CSV (time_s, op, one column a category, total_bytes): the start of the
+ * step, then a row for each op that takes or gives back memory; times never decrease. */
 void memory_csv_write(const Schedule *schedule, const Timeline *timeline, int rank, FILE *out);
 
 G_END_DECLS
