@@ -13,10 +13,12 @@ typedef enum { DTYPE_FP32, DTYPE_TF32, DTYPE_BF16, DTYPE_FP16, DTYPE_FP8, N_DTYP
 /* One row each in kernel.c's table: name, dimensions, flops, traffic, launches. A name ends in
  * _forward or _backward where both exist. */
 typedef enum {
-    KERNEL_GEMM,               /* batch m n k: C[m,n] = A[m,k] B[k,n], batch times */
-    KERNEL_ATTENTION_FORWARD,  /* batch sequence heads kv_heads head_dim causal (fused) */
-    KERNEL_ATTENTION_BACKWARD, /* same dimensions; flash: 2.5 times the forward */
-    KERNEL_SOFTMAX_FORWARD,    /* rows width, fp32 inside (eager attention) */
+    KERNEL_GEMM,                    /* batch m n k: C[m,n] = A[m,k] B[k,n], batch times */
+    KERNEL_ATTENTION_FORWARD,       /* batch sequence heads kv_heads head_dim causal (fused) */
+    KERNEL_ATTENTION_BACKWARD,      /* same dimensions; flash: 2.5 times the forward */
+    KERNEL_CUDNN_ATTENTION_FORWARD, /* same dimensions, cuDNN's kernels */
+    KERNEL_CUDNN_ATTENTION_BACKWARD,
+    KERNEL_SOFTMAX_FORWARD, /* rows width, fp32 inside (eager attention) */
     KERNEL_SOFTMAX_BACKWARD,
     KERNEL_LAYERNORM_FORWARD, /* rows width */
     KERNEL_LAYERNORM_BACKWARD,
@@ -35,6 +37,7 @@ typedef enum {
     KERNEL_DROPOUT_FORWARD, /* rows width */
     KERNEL_DROPOUT_BACKWARD,
     KERNEL_ADD,          /* rows width: two reads, one write (residual, bias) */
+    KERNEL_COLUMN_SUM,   /* rows width: sum over the rows (gradient of a bias) */
     KERNEL_TANH_FORWARD, /* rows width */
     KERNEL_TANH_BACKWARD,
     KERNEL_EMBEDDING_FORWARD,  /* rows width */
@@ -42,12 +45,13 @@ typedef enum {
                                 */
     KERNEL_CROSS_ENTROPY_FORWARD, /* rows width: 16-bit logits to fp32, log-softmax, loss */
     KERNEL_CROSS_ENTROPY_BACKWARD,
-    KERNEL_COPY,           /* bytes: device to device, read once and written once */
-    KERNEL_CAST,           /* elements read_bytes write_bytes (each per element) */
-    KERNEL_MEMSET,         /* bytes */
-    KERNEL_SCALE,          /* bytes: read and written in place */
-    KERNEL_ACCUMULATE,     /* bytes: a += b */
-    KERNEL_NORM,           /* bytes read: sum of squares */
+    KERNEL_COPY,       /* bytes: device to device, read once and written once */
+    KERNEL_CAST,       /* elements read_bytes write_bytes (each per element) */
+    KERNEL_FUSED,      /* same: what torch.compile makes of a chain of elementwise kernels */
+    KERNEL_MEMSET,     /* bytes */
+    KERNEL_SCALE,      /* bytes: read and written in place */
+    KERNEL_ACCUMULATE, /* bytes: a += b */
+    KERNEL_NORM,       /* bytes read: sum of squares */
     KERNEL_OPTIMIZER_STEP, /* elements traffic_bytes_per_element launches */
     N_KERNELS
 } KernelOp;
@@ -69,7 +73,12 @@ gboolean kernel_op_parse(const char *name, KernelOp *op);
 /* Names of the dimensions, KERNEL_MAX_DIMENSIONS long, NULL where unused. */
 const char *const *kernel_dimension_names(KernelOp op);
 
-/* Floating-point operations, 2 per multiply-add; causal attention counts half. */
+/* Equal operation, data type and shape; for GHashTable with Kernel keys. */
+guint kernel_hash(gconstpointer kernel);
+gboolean kernel_equal(gconstpointer a, gconstpointer b);
+
+/* Floating-point operations of matrix products, 2 per multiply-add; causal attention counts
+ * half. Elementwise kernels and reductions count 0: memory bounds them. */
 double kernel_flops(const Kernel *kernel);
 /* Bytes moved between the GPU and its memory when every operand is read or written once. */
 double kernel_bytes(const Kernel *kernel);

@@ -30,13 +30,17 @@ typedef struct {
     int n_sms;
     gint64 memory_bytes;                    /* visible to a process */
     double peak_flop_per_s[N_DTYPES];       /* data sheet, dense; 0: unsupported */
-    double achievable_flop_per_s[N_DTYPES]; /* best matmul seen (semantics 8.2) */
+    double achievable_flop_per_s[N_DTYPES]; /* best matmul seen, of any shape */
     double memory_bytes_per_s;              /* data sheet */
     double achievable_memory_bytes_per_s;
+    /* Fused attention, as parts of peak_flop_per_s: the flash kernels and cuDNN's. */
+    double attention_forward_frac, attention_backward_frac;
+    double cudnn_attention_forward_frac, cudnn_attention_backward_frac;
     double launch_s;      /* shortest kernel, start to start, back to back */
     gint64 context_bytes; /* CUDA context and loaded kernels */
     gint64 cublas_workspace_bytes;
-    GHashTable *entries; /* measured times; none in a data-sheet profile */
+    GHashTable
+        *entries; /* Kernel * to double *, measured seconds; none in a data-sheet profile */
 } Profile;
 
 Profile *profile_load(const char *file, GError **error);

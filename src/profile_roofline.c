@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* The roofline: a kernel takes the longest of
+ *   flops / (ceiling of its data type x efficiency of its shape),
+ *   bytes / achievable bandwidth, plus the time to fill and drain the memory pipeline,
+ *   launches x the shortest time from one kernel's start to the next one's.
+ * Efficiency depends on the shape alone, by rules that are the same for every model; nothing
+ * here is fitted to the time of a training step. Left out: caches, clocks that sink under
+ * power limits, and every library's particular choice of kernel. */
+#include "profile_roofline.h"
+
+/* NVIDIA, "Matrix Multiplication Background User's Guide": a product is cut into tiles, one a
+ * streaming multiprocessor at a time, so the last wave of tiles may leave most of them idle.
+ * 256x128 is the guide's most efficient tile; smaller ones reuse operands less, and their
+ * relative efficiency here is assumed after that guide. */
+typedef struct {
+    int m, n;
+    double efficiency;
+} Tile;
+
+static const Tile tiles[] = {{256, 128, 1.0}, {128, 256, 1.0}, {128, 128, 0.93}, {64, 64, 0.6}};
+
+/* Depth at which a tile's main loop takes as long as filling its pipeline and writing its
+ * result; assumed: about 1 us on an A100 multiprocessor. */
+#define GEMM_HALF_DEPTH 128.0
+/* cuBLAS cuts deep, small products along k over idle multiprocessors, up to this many ways. */
+#define GEMM_MAX_SPLIT 16
+
+/* Sequence length at which fused attention reaches half of its ceiling: Dao, "FlashAttention-2"
+ * (2023), figures 4 to 6: about 0.6 of the best rate at 512, 0.9 at 2k, flat from 8k. */
+#define ATTENTION_HALF_SEQUENCE 256.0
+/* The same figures give heads of 64 about this part of the rate of heads of 128. */
+#define ATTENTION_NARROW_HEAD_FRAC 0.85
+
+/* One round trip to memory before the first byte and after the last: Little's law; pointer
+ * chasing takes 0.4 to 0.6 us on these GPUs (Chips and Cheese; Luo et al. 2024). */
+#define MEMORY_FILL_S 1e-6
+
+static double tile_efficiency(const Tile *tile, const gint64 *d, int split, int n_sms)
+{
+    double useful = (double)d[0] * d[1] * d[2] / ((double)tile->m * tile->n);
+    gint64 rows = (d[1] + tile->m - 1) / tile->m, columns = (d[2] + tile->n - 1) / tile->n;
+    double n_tiles = (double)d[0] * rows * columns;
+    double waves = (double)(gint64)((n_tiles * split + n_sms - 1) / n_sms);
+    double depth = (double)d[3] / split;
+    return tile->efficiency * useful * split / (waves * n_sms) * depth /
+           (depth + GEMM_HALF_DEPTH);
+}
+
+/* The best tile and split for the shape, as cuBLAS's heuristics look for. */
+static double gemm_efficiency(const Kernel *kernel, int n_sms)
+{
+    double best = 0;
+    for (gsize i = 0; i < G_N_ELEMENTS(tiles); i++) {
+        for (int split = 1; split <= GEMM_MAX_SPLIT; split *= 2)
+            best = MAX(best, tile_efficiency(&tiles[i], kernel->dimension, split, n_sms));
+    }
+    return best;
+}
+
+static double attention_efficiency(const Kernel *kernel)
+{
+    double sequence = kernel->dimension[1];
+    double ramp = sequence / (sequence + ATTENTION_HALF_SEQUENCE);
+    return kernel->dimension[4] < 128 ? ramp * ATTENTION_NARROW_HEAD_FRAC : ramp;
+}
+
+/* A data type the GPU has no units for is computed at the fp32 rate, which every GPU has. */
+static double compute_flop_per_s(const Profile *profile, const Kernel *kernel)
+{
+    DType dtype = profile->peak_flop_per_s[kernel->dtype] > 0 ? kernel->dtype : DTYPE_FP32;
+    double peak = profile->peak_flop_per_s[dtype];
+    if (kernel->op == KERNEL_GEMM)
+        return profile->achievable_flop_per_s[dtype] * gemm_efficiency(kernel, profile->n_sms);
+    if (kernel->op == KERNEL_ATTENTION_FORWARD)
+        return peak * profile->attention_forward_frac * attention_efficiency(kernel);
+    if (kernel->op == KERNEL_ATTENTION_BACKWARD)
+        return peak * profile->attention_backward_frac * attention_efficiency(kernel);
+    if (kernel->op == KERNEL_CUDNN_ATTENTION_FORWARD)
+        return peak * profile->cudnn_attention_forward_frac * attention_efficiency(kernel);
+    if (kernel->op == KERNEL_CUDNN_ATTENTION_BACKWARD)
+        return peak * profile->cudnn_attention_backward_frac * attention_efficiency(kernel);
+    return peak;
+}
+
+double profile_roofline_s(const Profile *profile, const Kernel *kernel)
+{
+    double flops = kernel_flops(kernel), bytes = kernel_bytes(kernel);
+    int n_launches = MAX(kernel_n_launches(kernel), 1);
+    double compute_s = flops > 0 ? flops / compute_flop_per_s(profile, kernel) : 0;
+    double memory_s =
+        bytes / profile->achievable_memory_bytes_per_s + n_launches * MEMORY_FILL_S;
+    return MAX(MAX(compute_s, memory_s), n_launches * profile->launch_s);
+}
