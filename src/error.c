@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The error domain, the exit status of each error, and the quoting that keeps a message on one
- * line whatever the user typed. Printing is left to main.c. */
+/* The error domain, the exit status of each error, and the quoting and
+ * spelling help that messages share. Printing is left to main.c. */
 #include "error.h"
+
+#include <string.h>
 
 #define QUOTE_MAX_CHARACTERS 60
 
@@ -47,4 +49,46 @@ char *error_quote(const char *text)
     }
     g_string_append_c(quoted, '"');
     return g_string_free(quoted, FALSE);
+}
+
+#define WORD_MAX_BYTES 63
+
+/* Levenshtein distance; both words are at most WORD_MAX_BYTES long. */
+static int edit_distance(const char *a, const char *b)
+{
+    int row[WORD_MAX_BYTES + 1];
+    const int n = (int)strlen(b);
+
+    for (int j = 0; j <= n; j++)
+        row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            const int substituted = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = MIN(substituted, MIN(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[n];
+}
+
+const char *error_nearest(const char *word, const char *const *candidates)
+{
+    const char *nearest = NULL;
+    int best = G_MAXINT;
+
+    if (strlen(word) > WORD_MAX_BYTES)
+        return NULL;
+    for (; *candidates; candidates++) {
+        if (strlen(*candidates) > WORD_MAX_BYTES)
+            continue;
+        const int distance = edit_distance(word, *candidates);
+        if (distance < best) {
+            best = distance;
+            nearest = *candidates;
+        }
+    }
+    /* Farther than half the word it is another word, not a misspelling. */
+    return best <= 1 + (int)strlen(word) / 2 ? nearest : NULL;
 }

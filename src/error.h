@@ -25,4 +25,8 @@ int error_exit_status(const GError *error);
  * message, which must stay one line. */
 char *error_quote(const char *text);
 
+/* The candidate (NULL-terminated list) that `word` is most likely a misspelling of, or NULL
+ * when none is near. */
+const char *error_nearest(const char *word, const char *const *candidates);
+
 G_END_DECLS

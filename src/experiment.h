@@ -15,6 +15,7 @@ G_BEGIN_DECLS
 typedef enum {
     KEY_STRING,
     KEY_PATH,
+    KEY_NAME_OR_PATH, /* a path when it has a slash or ends in .json or .conf */
     KEY_CHOICE,
     KEY_INT,
     KEY_INT_OR_AUTO,
@@ -39,18 +40,20 @@ typedef struct {
     char *file; /* as given; NULL when everything comes from overrides */
     GHashTable
         *values; /* "section.key" → char *, checked; paths resolved; only keys that were set */
+    GHashTable *overridden; /* the set of names that came from overrides */
     json_t *deepspeed; /* [deepspeed] members beside `version`, nested as in ds_config.json */
 } Experiment;
 
 /* Reads `file` and applies `overrides` ("section.key=value", later ones win). A path in the
- * file is relative to the file, then to the installed data; in an override to the working
- * directory, then to the installed data. */
+ * file is relative to the file, then to the installed data; in an override (and `file` itself)
+ * to the working directory, then to the installed data. cluster.xml beside another cluster key
+ * is an error, except that an override of cluster.xml replaces the file's cluster keys. */
 Experiment *experiment_load(const char *file, const char *const *overrides, GError **error);
 Experiment *experiment_copy(const Experiment *experiment);
 void experiment_free(Experiment *experiment);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Experiment, experiment_free)
 
-/* Sets one key as an override does. */
+/* Sets one key as an override does; on an error the experiment is as before. */
 gboolean experiment_set(Experiment *experiment, const char *assignment, GError **error);
 
 /* `name` is "section.key" and must be in the table. */
@@ -60,9 +63,17 @@ const char *experiment_string(const Experiment *experiment, const char *name);
 gint64 experiment_int(const Experiment *experiment, const char *name); /* "auto" is -1 */
 double experiment_double(const Experiment *experiment, const char *name);
 gboolean experiment_bool(const Experiment *experiment, const char *name);
-/* Index of the value among the key's choices. */
+/* Index of the value among the choices; -1 when it has neither value nor default. */
 int experiment_choice(const Experiment *experiment, const char *name);
 
+/* experiment_string() of a key that must have a value; the error says where to set it. */
+const char *experiment_require(const Experiment *experiment, const char *name, GError **error);
+/* Where a message about `name` should point: "FILE: section.key" or "-s section.key". */
+char *experiment_where(const Experiment *experiment, const char *name);
+
+/* `path` relative to `base` (NULL: the working directory), else to the installed data, else to
+ * its workloads; NULL when no such file exists. */
+char *experiment_find_file(const char *path, const char *base);
 /* Directory of installed data files (platforms/, workloads/): ZEROSIM_DATA_DIR, else the source
  * tree when the program runs uninstalled, else the configured one. */
 const char *experiment_data_dir(void);

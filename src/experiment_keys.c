@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* The one table of keys that an experiment may set, and the check of a value's text against
+ * its row. Where the text came from (file, line, override) is experiment.c's business. */
+#include "experiment_keys.h"
+
+#include "error.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#define MAX_BATCH 1048576.0
+#define MAX_BYTES 1125899906842624.0 /* 1 PiB */
+#define MAX_RATE 1e15
+
+#define DTYPES "fp32|bf16|fp16"
+#define PRECISIONS "fp32|bf16|fp16|autocast-bf16|autocast-fp16|fp8"
+#define OPTIMIZERS "sgd|momentum|adagrad|rmsprop|adam|adamw|lamb|adafactor|lion|adam8bit"
+#define ALGORITHMS "auto|ring|tree|collnet-direct|collnet-chain|nvls|nvls-tree|pat"
+
+/* clang-format off */
+const ExperimentKey experiment_keys[] = {
+    /* section, key, type, choices, minimum, maximum, default, help */
+    {"model", "config", KEY_PATH, NULL, 0, 0, NULL, "Hugging Face config.json of the model"},
+    {"model", "sequence_length", KEY_INT, NULL, 1, 1 << 30, NULL, "tokens a sequence (default: the model's maximum)"},
+
+    {"training", "framework", KEY_CHOICE, "pytorch|deepspeed|paper", 0, 0, "pytorch", "whose schedule is simulated"},
+    {"training", "strategy", KEY_CHOICE, "ddp|zero1|zero2|zero3", 0, 0, NULL, "what is sharded (default: the stage of deepspeed_config)"},
+    {"training", "micro_batch", KEY_INT_OR_AUTO, NULL, 1, MAX_BATCH, "1", "sequences a rank and micro-step; auto: the largest that fits"},
+    {"training", "gradient_accumulation", KEY_INT, NULL, 1, MAX_BATCH, "1", "micro-steps a step"},
+    {"training", "global_batch", KEY_INT, NULL, 1, MAX_BATCH * MAX_BATCH, NULL, "sequences a step of all ranks (default: derived)"},
+    {"training", "precision", KEY_CHOICE, PRECISIONS, 0, 0, NULL, "of parameters, gradients and compute (default: deepspeed_config's, fp32; paper: bf16)"},
+    {"training", "compile", KEY_BOOL, NULL, 0, 0, "false", "torch.compile"},
+    {"training", "deepspeed_config", KEY_PATH, NULL, 0, 0, NULL, "ds_config.json, read as it is"},
+    {"training", "optimizer", KEY_CHOICE, OPTIMIZERS, 0, 0, "adamw", "optimizer (default: deepspeed_config's, adamw)"},
+    {"training", "optimizer_implementation", KEY_CHOICE, "fused|foreach|loop", 0, 0, NULL, "default: pytorch foreach, deepspeed and paper fused"},
+    {"training", "activation_checkpointing", KEY_CHOICE, "none|selective|full", 0, 0, "none", "what backward recomputes"},
+    {"training", "attention", KEY_CHOICE, "eager|sdpa|flash2|cudnn", 0, 0, "sdpa", "attention implementation"},
+    {"training", "gradient_clipping", KEY_DOUBLE, NULL, 0, 1e9, "0", "largest gradient norm; 0: none"},
+    {"training", "reduce_dtype", KEY_CHOICE, DTYPES, 0, 0, NULL, "of gradients on the wire (FSDP, DeepSpeed; default: the compute type)"},
+    {"training", "dropout", KEY_DOUBLE, NULL, 0, 1, NULL, "probability (default: the model's)"},
+    {"training", "weight_decay", KEY_DOUBLE, NULL, 0, 1e6, NULL, "default: adamw 0.01, others 0"},
+
+    {"cluster", "platform", KEY_NAME_OR_PATH, NULL, 0, 0, NULL, "node preset, as `zerosim platform` lists them"},
+    {"cluster", "nodes", KEY_INT, NULL, 1, 1048576, "1", "nodes"},
+    {"cluster", "gpus_per_node", KEY_INT, NULL, 1, 1024, NULL, "GPUs used of each node (default: all)"},
+    {"cluster", "oversubscription", KEY_DOUBLE, NULL, 1, 1000, "1", "leaf capacity down over up"},
+    {"cluster", "fabric", KEY_CHOICE, "rail|fat-tree", 0, 0, "rail", "how NICs meet leaves"},
+    {"cluster", "nic_bytes_per_s", KEY_DOUBLE, NULL, 1, MAX_RATE, NULL, "one direction of a NIC (default: the preset's)"},
+    {"cluster", "nvlink_bytes_per_s", KEY_DOUBLE, NULL, 1, MAX_RATE, NULL, "one direction of a GPU (default: the preset's)"},
+    {"cluster", "xml", KEY_PATH, NULL, 0, 0, NULL, "SimGrid platform; replaces the other cluster keys"},
+
+    {"gpu", "profile", KEY_NAME_OR_PATH, NULL, 0, 0, NULL, "kernel times (default: the platform's GPU)"},
+
+    {"nccl", "algorithm", KEY_CHOICE, ALGORITHMS, 0, 0, "auto", "of every collective"},
+    {"nccl", "protocol", KEY_CHOICE, "auto|ll|ll128|simple", 0, 0, "auto", "of every collective"},
+    {"nccl", "channels", KEY_INT_OR_AUTO, NULL, 1, 64, "auto", "channels of every collective"},
+    {"nccl", "calibration", KEY_NAME_OR_PATH, NULL, 0, 0, "auto", "fitted constants; none: NCCL's own model"},
+
+    {"ddp", "bucket_cap_mb", KEY_DOUBLE, NULL, 1e-6, 1e9, "25", "MiB of a gradient bucket"},
+    {"ddp", "first_bucket_bytes", KEY_INT, NULL, 1, MAX_BYTES, NULL, "default: 1 MiB when bucket_cap_mb is the default, else the cap"},
+    {"ddp", "gradient_as_bucket_view", KEY_BOOL, NULL, 0, 0, "false", "gradients are views into the buckets"},
+    {"ddp", "broadcast_buffers", KEY_BOOL, NULL, 0, 0, "true", "buffers are broadcast before each forward"},
+    {"ddp", "no_sync", KEY_BOOL, NULL, 0, 0, "true", "only the last micro-step reduces"},
+    {"ddp", "parameters_as_bucket_view", KEY_BOOL, NULL, 0, 0, "false", "ZeroRedundancyOptimizer: one flat broadcast a rank"},
+
+    {"fsdp", "version", KEY_CHOICE, "2|1", 0, 0, "2", "fully_shard (2) or FullyShardedDataParallel (1)"},
+    {"fsdp", "reshard_after_forward", KEY_BOOL, NULL, 0, 0, NULL, "default: zero3 true, zero2 false"},
+    {"fsdp", "sync_every_micro_step", KEY_BOOL, NULL, 0, 0, "true", "reduce-scatter in each micro-step"},
+    {"fsdp", "backward_prefetch", KEY_INT, NULL, 0, 1000, "1", "units gathered ahead in backward"},
+    {"fsdp", "forward_prefetch", KEY_INT, NULL, 0, 1000, "1", "units the host runs ahead in forward"},
+    {"fsdp", "fp8_all_gather", KEY_BOOL, NULL, 0, 0, "false", "parameters are gathered in fp8"},
+
+    {"deepspeed", "version", KEY_STRING, NULL, 0, 0, "0.19.6", "DeepSpeed release; any other key is a member of ds_config.json"},
+};
+/* clang-format on */
+
+const int experiment_n_keys = G_N_ELEMENTS(experiment_keys);
+
+const ExperimentKey *experiment_key_lookup(const char *section, const char *key)
+{
+    for (int i = 0; i < experiment_n_keys; i++)
+        if (strcmp(experiment_keys[i].section, section) == 0 &&
+            strcmp(experiment_keys[i].key, key) == 0)
+            return &experiment_keys[i];
+    return NULL;
+}
+
+gboolean experiment_key_is_section(const char *section)
+{
+    for (int i = 0; i < experiment_n_keys; i++)
+        if (strcmp(experiment_keys[i].section, section) == 0)
+            return TRUE;
+    return FALSE;
+}
+
+char *experiment_key_suggestion(const char *section, const char *key)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    for (int i = 0; i < experiment_n_keys; i++)
+        g_ptr_array_add(
+            names, g_strconcat(experiment_keys[i].section, ".", experiment_keys[i].key, NULL));
+    g_ptr_array_add(names, NULL);
+
+    g_autofree char *wanted = g_strconcat(section, ".", key, NULL);
+    const char *nearest = error_nearest(wanted, (const char *const *)names->pdata);
+    if (nearest)
+        return g_strdup_printf("did you mean %s?", nearest);
+    return g_strdup("sections are model, training, cluster, gpu, nccl, ddp, fsdp, deepspeed");
+}
+
+int experiment_key_choice(const char *choices, const char *text)
+{
+    g_auto(GStrv) list = g_strsplit(choices, "|", -1);
+    for (int i = 0; list[i]; i++)
+        if (strcmp(list[i], text) == 0)
+            return i;
+    return -1;
+}
+
+gboolean experiment_key_is_path(const ExperimentKey *key, const char *text)
+{
+    if (key->type == KEY_NAME_OR_PATH)
+        return strchr(text, '/') || g_str_has_suffix(text, ".json") ||
+               g_str_has_suffix(text, ".conf");
+    return key->type == KEY_PATH;
+}
+
+static gboolean fail(GError **error, const char *text, const char *must)
+{
+    g_autofree char *quoted = error_quote(text);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "must be %s, not %s", must, quoted);
+    return FALSE;
+}
+
+static gboolean check_choice(const ExperimentKey *key, const char *text, GError **error)
+{
+    if (experiment_key_choice(key->choices, text) >= 0)
+        return TRUE;
+    g_auto(GStrv) list = g_strsplit(key->choices, "|", -1);
+    const char *nearest = error_nearest(text, (const char *const *)list);
+    g_autofree char *all = g_strjoinv(", ", list);
+    g_autofree char *must = g_strconcat("one of ", all, NULL);
+    if (!nearest)
+        return fail(error, text, must);
+    g_autofree char *quoted = error_quote(text);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "must be %s, not %s: did you mean %s?", must,
+                quoted, nearest);
+    return FALSE;
+}
+
+/* The whole text must be the number: "3 # c", "0x10", "1e999" and "nan" are not. */
+static gboolean check_number(const ExperimentKey *key, const char *text, GError **error)
+{
+    const gboolean whole = key->type != KEY_DOUBLE;
+    const char *allowed = whole ? "+-0123456789" : "+-.0123456789eE";
+    g_autofree char *must = g_strdup_printf(
+        "%s from %.15g to %.15g%s", whole ? "an integer" : "a number", key->minimum,
+        key->maximum, key->type == KEY_INT_OR_AUTO ? " or auto" : "");
+    char *end = NULL;
+    double number;
+
+    if (key->type == KEY_INT_OR_AUTO && strcmp(text, "auto") == 0)
+        return TRUE;
+    if (!text[0] || text[strspn(text, allowed)])
+        return fail(error, text, must);
+    errno = 0;
+    if (whole)
+        number = (double)g_ascii_strtoll(text, &end, 10);
+    else
+        number = g_ascii_strtod(text, &end);
+    /* Underflow to zero is a mistake too: nobody means a rate of 1e-999. */
+    if (*end || errno || !isfinite(number) || number < key->minimum || number > key->maximum)
+        return fail(error, text, must);
+    return TRUE;
+}
+
+gboolean experiment_key_check(const ExperimentKey *key, const char *text, GError **error)
+{
+    switch (key->type) {
+    case KEY_STRING:
+    case KEY_PATH:
+    case KEY_NAME_OR_PATH:
+        return text[0] ? TRUE : fail(error, text, "some text");
+    case KEY_CHOICE:
+        return check_choice(key, text, error);
+    case KEY_INT:
+    case KEY_INT_OR_AUTO:
+    case KEY_DOUBLE:
+        return check_number(key, text, error);
+    case KEY_BOOL:
+        if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
+            return TRUE;
+        return fail(error, text, "true or false");
+    }
+    g_assert_not_reached();
+}
