@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+# The manual. Parts that repeat a table of the program are written by the program.
+
+dist_man_MANS += \
+	%reldir%/zerosim.1 \
+	%reldir%/zerosim-experiment.5 \
+	%reldir%/zerosim-platform.5 \
+	%reldir%/zerosim-profile.5
+EXTRA_DIST += %reldir%/update.sh
+
+check_PROGRAMS += %reldir%/print_tables
+
+update-man: %reldir%/print_tables
+	@cd $(srcdir) && bash %reldir%/update.sh $(abs_builddir)/%reldir%/print_tables

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+# The tests: libcheck programs, one a module (each check counts by itself, through TAP); golden
+# whole-program cases; scripts that hold the tree to its own rules.
+
+C_TESTS = \
+	%reldir%/test_error \
+	%reldir%/test_json_in \
+	%reldir%/test_memory
+
+GOLDEN_TESTS =
+
+SCRIPT_TESTS = \
+	%reldir%/bad_input.sh \
+	%reldir%/install.sh \
+	%reldir%/layers.sh \
+	%reldir%/man.sh \
+	%reldir%/readme.sh \
+	%reldir%/style.sh
+
+TEST_FILES =
+
+TESTS += $(C_TESTS) $(GOLDEN_TESTS) $(SCRIPT_TESTS)
+EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(TEST_FILES) \
+	%reldir%/golden.sh %reldir%/bench.sh %reldir%/tap.sh
+
+AM_DEFAULT_SOURCE_EXT = .c
+LDADD = libzerosim.a $(LIBRARIES_LIBS) $(CHECK_LIBS)
+
+if HAVE_CHECK
+check_PROGRAMS += $(C_TESTS)
+AM_CPPFLAGS += $(CHECK_CFLAGS)
+else
+check-local:
+	@echo "the tests need check >= 0.15 (Debian: apt-get install check)" >&2; exit 1
+endif
+
+TEST_EXTENSIONS = .test .sh
+# A failed check is a "not ok", a crash is a missing plan: the exit status says nothing more.
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' CK_TAP_LOG_FILE_NAME=- $(SHELL) \
+	$(top_srcdir)/build-aux/tap-driver.sh --ignore-exit
+SH_LOG_DRIVER = $(LOG_DRIVER)
+TEST_LOG_COMPILER = $(SHELL) $(top_srcdir)/%reldir%/golden.sh
+SH_LOG_COMPILER = bash
+
+# The program under test finds its data in the source tree; what a user has set doesn't count.
+AM_TESTS_ENVIRONMENT = \
+	ZEROSIM_DATA_DIR='$(abs_top_srcdir)'; export ZEROSIM_DATA_DIR; \
+	PATH='$(abs_top_builddir)':$$PATH; export PATH; \
+	LC_ALL=C.UTF-8; export LC_ALL;
+
+$(GOLDEN_TESTS:.test=.log): $(bin_PROGRAMS)
+$(SCRIPT_TESTS:.sh=.log): $(bin_PROGRAMS)
+
+update-golden: $(bin_PROGRAMS)
+	@$(AM_TESTS_ENVIRONMENT) cd $(srcdir) && \
+	for case in $(GOLDEN_TESTS); do $(SHELL) %reldir%/golden.sh --update $$case; done
+
+bench: $(bin_PROGRAMS)
+	@$(AM_TESTS_ENVIRONMENT) bash $(srcdir)/%reldir%/bench.sh
