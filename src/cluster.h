@@ -38,8 +38,16 @@ typedef struct {
     double nic_efficiency_frac; /* of the line rate that payload gets */
     double nic_latency_s;       /* NIC to leaf */
     double switch_latency_s;    /* leaf to spine */
-    char *cpu;                  /* "intel" or "amd": NCCL's network overhead */
+    int leaf_ports;             /* NICs that a leaf switch holds */
+    char *cpu;                  /* "intel", "amd" or "other": NCCL's network overhead */
+    GPtrArray *facts;           /* NodeFact *, as the file has them */
 } NodeType;
+
+/* A line of a node type's file, and the comment above it, which names its source. */
+typedef struct {
+    char *key, *value, *source;
+    gboolean unverified;
+} NodeFact;
 
 typedef struct {
     NodeType *node;
@@ -48,6 +56,9 @@ typedef struct {
     Fabric fabric;
     double oversubscription; /* leaf down over leaf up; 1: none */
 } ClusterSpec;
+
+/* Most GPUs of a cluster that is written here. */
+#define CLUSTER_MAX_GPUS (1 << 20)
 
 /* One GPU of the platform; rank r is the r-th by (node, local rank). */
 typedef struct {
@@ -69,11 +80,13 @@ typedef struct {
     GPtrArray *nic_hosts; /* char * */
     int n_nodes;
     int n_links;
-    gboolean has_engine_links;
+    gboolean has_engine_links; /* each host has links "engine:<host>-up" and "-down" */
     double nvlink_bytes_per_s, nic_bytes_per_s; /* slowest of their class; 0: none */
     char *cpu;
 } Cluster;
 
+/* An installed preset's name, or a path (it has a "/" or ends in ".conf"). Every key is
+ * required, and none other may be there. */
 NodeType *node_type_load(const char *name_or_file, GError **error);
 void node_type_free(NodeType *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(NodeType, node_type_free)
@@ -81,8 +94,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(NodeType, node_type_free)
 /* Names of the installed presets, sorted; owned strings. */
 GPtrArray *node_type_list(void);
 
-/* The platform as SimGrid XML. */
+/* Whether the counts make a cluster. Errors name `where` (an experiment's
+ * file or a command) and the number that is out of range. */
+gboolean cluster_spec_validate(const ClusterSpec *spec, const char *where, GError **error);
+
+/* The platform as SimGrid XML (cluster_xml.c). */
 char *cluster_spec_write(const ClusterSpec *spec);
+/* Leaf switches of its fabric; 0 for a single node. */
+int cluster_spec_n_leaves(const ClusterSpec *spec);
+
+/* An empty cluster for sim_platform_read(). */
+Cluster *cluster_new(const char *name, const char *xml_file);
 
 /* The experiment's cluster.* keys → a platform that SimGrid has loaded once in a probe. */
 Cluster *cluster_build(const Experiment *experiment, GPtrArray *warnings, GError **error);

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/* Node types: small key files with one fact a line and the fact's source in the comment above.
+ * Read by a table of keys, line by line: GKeyFile would keep the last of duplicate keys and
+ * read "3 # c" as 3. What a cluster of such nodes looks like is cluster_xml.c's business. */
+#include "cluster.h"
+#include "error.h"
+
+#include <math.h>
+#include <string.h>
+
+#define NODE_TYPE_MAX_BYTES (1024 * 1024)
+
+typedef enum { FIELD_STRING, FIELD_INT, FIELD_DOUBLE } FieldType;
+
+typedef struct {
+    const char *key;
+    FieldType type;
+    size_t offset;
+    double minimum, maximum; /* numbers */
+} Field;
+
+#define FIELD(key, type, minimum, maximum)                                                     \
+    {                                                                                          \
+#key, type, G_STRUCT_OFFSET(NodeType, key), minimum, maximum                           \
+    }
+
+static const Field fields[] = {
+    FIELD(gpu, FIELD_STRING, 0, 0),
+    FIELD(n_gpus, FIELD_INT, 1, 1024),
+    FIELD(n_nics, FIELD_INT, 1, 1024),
+    FIELD(nvlink_bytes_per_s, FIELD_DOUBLE, 1, 1e18),
+    FIELD(nvlink_latency_s, FIELD_DOUBLE, 0, 1),
+    FIELD(pcie_bytes_per_s, FIELD_DOUBLE, 1, 1e18),
+    FIELD(nic_bytes_per_s, FIELD_DOUBLE, 1, 1e18),
+    FIELD(nic_efficiency_frac, FIELD_DOUBLE, 0.01, 1),
+    FIELD(nic_latency_s, FIELD_DOUBLE, 0, 1),
+    FIELD(switch_latency_s, FIELD_DOUBLE, 0, 1),
+    FIELD(leaf_ports, FIELD_INT, 1, 4096),
+    FIELD(cpu, FIELD_STRING, 0, 0),
+};
+
+static const char *const cpus[] = {"intel", "amd", "other", NULL};
+
+/* A file being read. */
+typedef struct {
+    const char *file;
+    int line;
+    gboolean in_section;
+    GString *comment; /* since the last key */
+    NodeType *node;
+} Reader;
+
+static void node_fact_free(gpointer data)
+{
+    NodeFact *fact = data;
+    g_free(fact->key);
+    g_free(fact->value);
+    g_free(fact->source);
+    g_free(fact);
+}
+
+static const Field *field_find(const char *key)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++)
+        if (strcmp(fields[i].key, key) == 0)
+            return &fields[i];
+    return NULL;
+}
+
+static const NodeFact *fact_find(const NodeType *node, const char *key)
+{
+    for (guint i = 0; i < node->facts->len; i++) {
+        const NodeFact *fact = g_ptr_array_index(node->facts, i);
+        if (strcmp(fact->key, key) == 0)
+            return fact;
+    }
+    return NULL;
+}
+
+static gboolean number_parse(const Field *field, const char *text, double *number)
+{
+    char *end = NULL;
+    *number = g_ascii_strtod(text, &end);
+    return end != text && *end == '\0' && isfinite(*number) && *number >= field->minimum &&
+           *number <= field->maximum && (field->type != FIELD_INT || *number == floor(*number));
+}
+
+static gboolean field_read(const Field *field, const char *text, const Reader *reader,
+                           GError **error)
+{
+    if (field->type == FIELD_STRING) {
+        G_STRUCT_MEMBER(char *, reader->node, field->offset) = g_strdup(text);
+        return TRUE;
+    }
+    double number;
+    if (!number_parse(field, text, &number)) {
+        g_autofree char *quoted = error_quote(text);
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "%s:%d: %s must be %s from %g to %g, not %s", reader->file, reader->line,
+                    field->key, field->type == FIELD_INT ? "a whole number" : "a number",
+                    field->minimum, field->maximum, quoted);
+        return FALSE;
+    }
+    if (field->type == FIELD_INT)
+        G_STRUCT_MEMBER(int, reader->node, field->offset) = (int)number;
+    else
+        G_STRUCT_MEMBER(double, reader->node, field->offset) = number;
+    return TRUE;
+}
+
+static void fact_append(Reader *reader, const char *key, const char *value)
+{
+    NodeFact *fact = g_new0(NodeFact, 1);
+    fact->key = g_strdup(key);
+    fact->value = g_strdup(value);
+    fact->source = g_strdup(reader->comment->str);
+    fact->unverified = strstr(fact->source, "unverified") != NULL;
+    g_ptr_array_add(reader->node->facts, fact);
+    g_string_truncate(reader->comment, 0);
+}
+
+static gboolean assignment_read(Reader *reader, char *line, GError **error)
+{
+    char *equals = strchr(line, '=');
+    if (!equals || !reader->in_section) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "%s:%d: expected [node] and then key = value", reader->file, reader->line);
+        return FALSE;
+    }
+    *equals = '\0';
+    const char *key = g_strstrip(line);
+    const char *value = g_strstrip(equals + 1);
+    const Field *field = field_find(key);
+    if (!field || fact_find(reader->node, key) || *value == '\0') {
+        g_autofree char *quoted = error_quote(key);
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s:%d: key %s %s", reader->file,
+                    reader->line, quoted,
+                    !field           ? "is none of a node type's"
+                    : *value == '\0' ? "has no value"
+                                     : "is there twice");
+        return FALSE;
+    }
+    if (!field_read(field, value, reader, error))
+        return FALSE;
+    fact_append(reader, key, value);
+    return TRUE;
+}
+
+static gboolean line_read(Reader *reader, char *line, GError **error)
+{
+    g_strstrip(line);
+    if (*line == '#') {
+        if (reader->comment->len > 0)
+            g_string_append_c(reader->comment, ' ');
+        g_string_append(reader->comment, g_strstrip(line + 1));
+        return TRUE;
+    }
+    if (*line == '\0') {
+        g_string_truncate(reader->comment, 0);
+        return TRUE;
+    }
+    if (strcmp(line, "[node]") == 0 && !reader->in_section) {
+        reader->in_section = TRUE;
+        g_string_truncate(reader->comment, 0);
+        return TRUE;
+    }
+    return assignment_read(reader, line, error);
+}
+
+static gboolean node_type_check(const NodeType *node, const char *file, GError **error)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++) {
+        if (fact_find(node, fields[i].key))
+            continue;
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: [node] lacks the key '%s'", file,
+                    fields[i].key);
+        return FALSE;
+    }
+    if (!g_strv_contains(cpus, node->cpu)) {
+        g_autofree char *quoted = error_quote(node->cpu);
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "%s: cpu must be intel, amd or other, not %s", file, quoted);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static NodeType *node_type_read(const char *name, const char *file, GError **error)
+{
+    g_autofree char *text = json_in_read_text(file, NODE_TYPE_MAX_BYTES, NULL, error);
+    if (!text)
+        return NULL;
+    g_autoptr(NodeType) node = g_new0(NodeType, 1);
+    node->name = g_strdup(name);
+    node->facts = g_ptr_array_new_with_free_func(node_fact_free);
+    g_autoptr(GString) comment = g_string_new(NULL);
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    Reader reader = {.file = file, .comment = comment, .node = node};
+    for (char **line = lines; *line; line++) {
+        reader.line++;
+        if (!line_read(&reader, *line, error))
+            return NULL;
+    }
+    if (!node_type_check(node, file, error))
+        return NULL;
+    return g_steal_pointer(&node);
+}
+
+static char *preset_dir(void)
+{
+    return g_build_filename(experiment_data_dir(), "platforms", "nodes", NULL);
+}
+
+NodeType *node_type_load(const char *name_or_file, GError **error)
+{
+    if (strchr(name_or_file, '/') || g_str_has_suffix(name_or_file, ".conf")) {
+        g_autofree char *base = g_path_get_basename(name_or_file);
+        if (g_str_has_suffix(base, ".conf"))
+            base[strlen(base) - strlen(".conf")] = '\0';
+        return node_type_read(base, name_or_file, error);
+    }
+    g_autofree char *dir = preset_dir();
+    g_autofree char *base = g_strconcat(name_or_file, ".conf", NULL);
+    g_autofree char *file = g_build_filename(dir, base, NULL);
+    if (g_file_test(file, G_FILE_TEST_EXISTS))
+        return node_type_read(name_or_file, file, error);
+    g_autoptr(GPtrArray) names = node_type_list();
+    g_ptr_array_add(names, NULL);
+    g_autofree char *list = g_strjoinv(", ", (char **)names->pdata);
+    g_autofree char *quoted = error_quote(name_or_file);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "no platform %s; there %s: %s", quoted,
+                names->len > 2 ? "are" : "is", *list ? list : "none");
+    return NULL;
+}
+
+static int compare_names(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+GPtrArray *node_type_list(void)
+{
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *path = preset_dir();
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *base;
+    while (dir && (base = g_dir_read_name(dir)))
+        if (g_str_has_suffix(base, ".conf"))
+            g_ptr_array_add(names, g_strndup(base, strlen(base) - strlen(".conf")));
+    g_ptr_array_sort(names, compare_names);
+    return names;
+}
+
+void node_type_free(NodeType *node)
+{
+    if (!node)
+        return;
+    g_free(node->name);
+    g_free(node->gpu);
+    g_free(node->cpu);
+    g_clear_pointer(&node->facts, g_ptr_array_unref);
+    g_free(node);
+}
