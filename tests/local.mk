@@ -21,7 +21,7 @@ TEST_FILES =
 
 TESTS += $(C_TESTS) $(GOLDEN_TESTS) $(SCRIPT_TESTS)
 EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(TEST_FILES) \
-	%reldir%/golden.sh %reldir%/bench.sh %reldir%/tap.sh
+	%reldir%/golden.sh %reldir%/bench.sh %reldir%/tap.sh %reldir%/cppcheck.cfg
 
 AM_DEFAULT_SOURCE_EXT = .c
 LDADD = libzerosim.a $(LIBRARIES_LIBS) $(CHECK_LIBS)
