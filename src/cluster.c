@@ -58,20 +58,19 @@ void cluster_free(Cluster *cluster)
     g_free(cluster);
 }
 
-gboolean cluster_spec_validate(const ClusterSpec *spec, const char *where, GError **error)
+gboolean cluster_spec_validate(const ClusterSpec *spec, const char *prefix, GError **error)
 {
     const NodeType *node = spec->node;
     if (spec->gpus_per_node < 1 || spec->gpus_per_node > node->n_gpus)
         g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                    "%s: cluster.gpus_per_node must be from 1 to %d, the GPUs of %s, not %d",
-                    where, node->n_gpus, node->name, spec->gpus_per_node);
+                    "%sgpus_per_node must be from 1 to %d, the GPUs of %s, not %d", prefix,
+                    node->n_gpus, node->name, spec->gpus_per_node);
     else if (spec->n_nodes < 1 || spec->n_nodes > CLUSTER_MAX_GPUS / spec->gpus_per_node)
-        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                    "%s: cluster.nodes must be from 1 to %d, not %d", where,
-                    CLUSTER_MAX_GPUS / spec->gpus_per_node, spec->n_nodes);
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%snodes must be from 1 to %d, not %d",
+                    prefix, CLUSTER_MAX_GPUS / spec->gpus_per_node, spec->n_nodes);
     else if (!(spec->oversubscription >= 1 && spec->oversubscription <= 1000))
         g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                    "%s: cluster.oversubscription must be from 1 to 1000, not %g", where,
+                    "%soversubscription must be from 1 to 1000, not %g", prefix,
                     spec->oversubscription);
     else
         return TRUE;
@@ -100,8 +99,9 @@ static gboolean spec_read(const Experiment *experiment, NodeType *node, ClusterS
         .oversubscription =
             ratio != 0 || experiment_is_set(experiment, "cluster.oversubscription") ? ratio : 1,
     };
-    const char *where = experiment->file ? experiment->file : "command line";
-    return cluster_spec_validate(spec, where, error);
+    g_autofree char *prefix =
+        g_strdup_printf("%s: cluster.", experiment->file ? experiment->file : "command line");
+    return cluster_spec_validate(spec, prefix, error);
 }
 
 /* Whatever would make an override have no effect, or less than it says. */

@@ -94,9 +94,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(NodeType, node_type_free)
 /* Names of the installed presets, sorted; owned strings. */
 GPtrArray *node_type_list(void);
 
-/* Whether the counts make a cluster. Errors name `where` (an experiment's
- * file or a command) and the number that is out of range. */
-gboolean cluster_spec_validate(const ClusterSpec *spec, const char *where, GError **error);
+/* Whether the counts make a cluster. `prefix` stands before the name of the count that is out
+ * of range: "FILE: cluster.". */
+gboolean cluster_spec_validate(const ClusterSpec *spec, const char *prefix, GError **error);
 
 /* The platform as SimGrid XML (cluster_xml.c). */
 char *cluster_spec_write(const ClusterSpec *spec);

@@ -228,8 +228,8 @@ NodeType *node_type_load(const char *name_or_file, GError **error)
     g_ptr_array_add(names, NULL);
     g_autofree char *list = g_strjoinv(", ", (char **)names->pdata);
     g_autofree char *quoted = error_quote(name_or_file);
-    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "no platform %s; there %s: %s", quoted,
-                names->len > 2 ? "are" : "is", *list ? list : "none");
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "no platform %s: %s has %s", quoted, dir,
+                *list ? list : "none");
     return NULL;
 }
 
