@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* DeepSpeed ZeRO stage 3: every parameter is partitioned alone and gathered module by module
+ * (step_deepspeed3_fetch.c); gradients are reduce-scattered bucket by bucket on a stream of
+ * their own. Sources: deepspeed/runtime/zero/stage3.py (DeepSpeedZeroOptimizer_Stage3),
+ * parameter_offload.py, comm/coalesced_collectives.py. */
+#include "step_deepspeed3.h"
+
+/* max_param_reduce_events in stage3.py. */
+#define MAX_REDUCE_EVENTS 2
+
+typedef struct {
+    Coordinator *coordinator;
+    GArray *bucket; /* int: parameters in the open bucket */
+    gint64 bucket_numel;
+    GQueue *reduce_events;
+} Zero3;
+
+static const DeepspeedKnobs *knobs_of(const Step *step)
+{
+    return &step->training->deepspeed;
+}
+
+static Stream reduce_stream(const Step *step)
+{
+    return knobs_of(step)->overlap_comm ? STREAM_REDUCE : STREAM_COMPUTE;
+}
+
+static gint64 partition_total(const Step *step)
+{
+    gint64 numel = 0;
+
+    for (guint p = 0; p < step->model->parameters->len; p++)
+        numel += zero3_partition_numel(step, (int)p);
+    return numel;
+}
+
+static void persistent_memory(Step *step)
+{
+    const Zero3 *zero = step->state;
+    const Precision *precision = &step->training->precision;
+    gint64 partition = partition_total(step), persistent_numel = 0;
+    gint64 master_bytes = precision->master ? 4 : 0;
+
+    for (guint p = 0; p < step->model->parameters->len; p++)
+        if (zero->coordinator->persistent[p])
+            persistent_numel += zero3_gathered_numel(step, (int)p);
+    schedule_persistent(step->schedule, "parameter partitions", MEMORY_PARAMETERS,
+                        partition * dtype_bytes(precision->parameter));
+    schedule_persistent(step->schedule, "buffers", MEMORY_PARAMETERS,
+                        step->model->buffer_bytes);
+    schedule_persistent(step->schedule, "persistent parameters", MEMORY_GATHERED_PARAMETERS,
+                        persistent_numel * dtype_bytes(precision->gather));
+    schedule_persistent(step->schedule, "fp32 master partitions", MEMORY_MASTER_WEIGHTS,
+                        partition * master_bytes);
+    schedule_persistent(step->schedule, "optimizer states", MEMORY_OPTIMIZER_STATES,
+                        step_ceil_divide(step_state_bytes(step), step->n_ranks));
+    schedule_persistent(step->schedule, "gradient partitions", MEMORY_GRADIENTS,
+                        partition * dtype_bytes(precision->gradient));
+    if (knobs_of(step)->contiguous_gradients)
+        schedule_persistent(step->schedule, "ipg buffer", MEMORY_COMMUNICATION_BUFFERS,
+                            knobs_of(step)->reduce_bucket_size *
+                                dtype_bytes(precision->gradient));
+    step->schedule->model_state_bytes = step_ceil_divide(
+        step->model->n_parameters * (dtype_bytes(precision->parameter) +
+                                     dtype_bytes(precision->gradient) + master_bytes) +
+            step_state_bytes(step),
+        step->n_ranks);
+}
+
+static void zero3_start(Step *step)
+{
+    Zero3 *zero = g_new0(Zero3, 1);
+
+    step->state = zero;
+    zero->coordinator = coordinator_new(step);
+    zero->bucket = g_array_new(FALSE, FALSE, sizeof(int));
+    zero->reduce_events = g_queue_new();
+    persistent_memory(step);
+}
+
+static void zero3_begin_micro_step(Step *step)
+{
+    Zero3 *zero = step->state;
+
+    step->phase = PHASE_FORWARD;
+    coordinator_reset(zero->coordinator);
+}
+
+static void zero3_fetch(Step *step, int layer)
+{
+    Zero3 *zero = step->state;
+
+    coordinator_fetch(step, zero->coordinator, layer);
+}
+
+static void zero3_release(Step *step, int layer)
+{
+    Zero3 *zero = step->state;
+
+    coordinator_release(step, zero->coordinator, layer);
+}
+
+static gint64 bucket_gathered_numel(const Step *step, const GArray *bucket)
+{
+    gint64 numel = 0;
+
+    for (guint i = 0; i < bucket->len; i++)
+        numel += zero3_gathered_numel(step, g_array_index(bucket, int, i));
+    return numel;
+}
+
+/* The reduced partition is written to the gradient buffer, or added to earlier micro-steps'. */
+static void partition_store(Step *step, Stream stream, gint64 numel)
+{
+    gint64 bytes = numel * dtype_bytes(step->training->precision.gradient);
+
+    if (step->micro_step == 0)
+        step_stream_kernel(step, stream, "keep", "gradient partitions", KERNEL_COPY, bytes);
+    else
+        step_stream_kernel(step, stream, "accumulate", "gradient partitions", KERNEL_ACCUMULATE,
+                           bytes);
+}
+
+/* reduce_scatter_coalesced: pieces are interleaved by owner into a temporary, divided, and
+ * reduce-scattered; reduce_scatter = false all-reduces and slices. */
+static void bucket_reduce(Step *step)
+{
+    Zero3 *zero = step->state;
+    Stream stream = reduce_stream(step);
+    gint64 numel = bucket_gathered_numel(step, zero->bucket);
+    gint64 bytes = numel * dtype_bytes(step->training->precision.reduce);
+    gboolean scatter = knobs_of(step)->reduce_scatter;
+
+    if (zero->bucket->len == 0)
+        return;
+    while (g_queue_get_length(zero->reduce_events) > MAX_REDUCE_EVENTS)
+        schedule_host_wait(step->schedule,
+                           GPOINTER_TO_INT(g_queue_pop_head(zero->reduce_events)));
+    if (stream != STREAM_COMPUTE)
+        schedule_wait_stream(step->schedule, stream, STREAM_COMPUTE);
+    int interleaved =
+        step_alloc(step, stream, "interleaved", "bucket", MEMORY_TEMPORARIES, bytes);
+    step_stream_kernel(step, stream, "interleave", "bucket", KERNEL_COPY, bytes);
+    step_stream_kernel(step, stream, "divide", "bucket", KERNEL_SCALE, bytes);
+    int reduced =
+        step_collective(step, stream, scatter ? "reduce_scatter" : "all_reduce", "bucket",
+                        scatter ? COLLECTIVE_REDUCE_SCATTER : COLLECTIVE_ALL_REDUCE, bytes, 0);
+    schedule_wait(step->schedule, stream, reduced);
+    partition_store(step, stream, numel / step->n_ranks);
+    step_release(step, stream, &interleaved);
+    g_queue_push_tail(zero->reduce_events, GINT_TO_POINTER(step->schedule->last_op[stream]));
+    for (guint i = 0; i < zero->bucket->len; i++)
+        step_release(step, stream, &step->gradient[g_array_index(zero->bucket, int, i)]);
+    g_array_set_size(zero->bucket, 0);
+    zero->bucket_numel = 0;
+}
+
+/* A gradient that fits is copied to the ipg buffer, on the reduction stream, and its own
+ * storage goes; a larger one is reduced from where it is. */
+static void zero3_gradient_ready(Step *step, int parameter)
+{
+    Zero3 *zero = step->state;
+    gint64 numel = step_numel(step, parameter), limit = knobs_of(step)->reduce_bucket_size;
+    Stream stream = reduce_stream(step);
+
+    if (zero->bucket_numel + numel > limit)
+        bucket_reduce(step);
+    g_array_append_val(zero->bucket, parameter);
+    zero->bucket_numel += numel;
+    if (!knobs_of(step)->contiguous_gradients || numel > limit)
+        return;
+    if (stream != STREAM_COMPUTE)
+        schedule_wait_stream(step->schedule, stream, STREAM_COMPUTE);
+    step_stream_kernel(step, stream, "copy to ipg",
+                       model_parameter(step->model, parameter)->name, KERNEL_COPY,
+                       numel * dtype_bytes(step->training->precision.gradient));
+    step_release(step, stream, &step->gradient[parameter]);
+}
+
+static void zero3_end_backward(Step *step)
+{
+    Zero3 *zero = step->state;
+
+    bucket_reduce(step);
+    g_queue_clear(zero->reduce_events);
+    schedule_host_wait(step->schedule, step->schedule->last_op[reduce_stream(step)]);
+}
+
+static void sub_group_update(Step *step, gint64 numel, gint64 n_tensors)
+{
+    const Precision *precision = &step->training->precision;
+    int flat = -1;
+
+    if (precision->gradient != DTYPE_FP32) {
+        flat = step_alloc(step, STREAM_COMPUTE, "fp32", "gradients", MEMORY_TEMPORARIES,
+                          numel * 4);
+        step_cast(step, STREAM_COMPUTE, "cast", "gradients", numel, precision->gradient,
+                  DTYPE_FP32);
+    }
+    if (knobs_of(step)->loss_scaling || step->training->gradient_clipping > 0)
+        step_stream_kernel(step, STREAM_COMPUTE, "unscale and clip", "gradients", KERNEL_SCALE,
+                           numel * 4);
+    step_optimize(step, "sub-group", numel, n_tensors, DTYPE_FP32);
+    step_release(step, STREAM_COMPUTE, &flat);
+    if (precision->master)
+        step_cast(step, STREAM_COMPUTE, "copy to 16-bit", "sub-group", numel, DTYPE_FP32,
+                  precision->parameter);
+}
+
+/* _post_step: small parameters are gathered again, one all-gather each, then the device is
+ * synchronised. */
+static void persistent_gather(Step *step)
+{
+    const Zero3 *zero = step->state;
+
+    for (guint p = 0; p < step->model->parameters->len; p++)
+        if (zero->coordinator->persistent[p])
+            step_collective(step, STREAM_COMPUTE, "all_gather",
+                            model_parameter(step->model, (int)p)->name, COLLECTIVE_ALL_GATHER,
+                            zero3_gathered_numel(step, (int)p) *
+                                dtype_bytes(step->training->precision.gather),
+                            0);
+    schedule_synchronize(step->schedule);
+}
+
+static void zero3_update(Step *step)
+{
+    gint64 partition = partition_total(step);
+    gint64 sub_group = MIN(partition, knobs_of(step)->sub_group_size);
+    gint64 n_sub_groups = MAX(1, step_ceil_divide(partition, MAX(1, sub_group)));
+
+    if (knobs_of(step)->loss_scaling)
+        step_scalar_all_reduce(step, "overflow flag", 1);
+    step_stream_kernel(step, STREAM_COMPUTE, "norm", "gradients", KERNEL_NORM,
+                       partition * dtype_bytes(step->training->precision.gradient));
+    for (gint64 i = 0; i < n_sub_groups; i++)
+        step_scalar_all_reduce(step, "gradient norm", 8);
+    for (gint64 i = 0; i < n_sub_groups; i++)
+        sub_group_update(step, MIN(sub_group, partition - i * sub_group), 1);
+    persistent_gather(step);
+}
+
+static void zero3_finish(Step *step)
+{
+    Zero3 *zero = step->state;
+
+    coordinator_free(zero->coordinator);
+    g_array_unref(zero->bucket);
+    g_queue_free(zero->reduce_events);
+    g_free(zero);
+}
+
+const StepHooks step_deepspeed3_hooks = {
+    .start = zero3_start,
+    .begin_micro_step = zero3_begin_micro_step,
+    .before_forward = zero3_fetch,
+    .after_forward = zero3_release,
+    .before_backward = zero3_fetch,
+    .gradient_ready = zero3_gradient_ready,
+    .after_backward = zero3_release,
+    .end_backward = zero3_end_backward,
+    .update = zero3_update,
+    .finish = zero3_finish,
+};

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/* Fetch, prefetch and release of ZeRO-3 parameters, module by module. Source:
+ * deepspeed/runtime/zero/partitioned_param_coordinator.py (PartitionedParameterCoordinator) and
+ * partition_parameters.py (AllGatherCoalescedHandle). */
+#include "step_deepspeed3.h"
+
+/* __max_ongoing_fetch_events in the coordinator. */
+#define MAX_ONGOING_FETCH_EVENTS 2
+
+static const DeepspeedKnobs *knobs_of(const Step *step)
+{
+    return &step->training->deepspeed;
+}
+
+static Stream gather_stream(const Step *step)
+{
+    return knobs_of(step)->overlap_comm ? STREAM_ALL_GATHER : STREAM_COMPUTE;
+}
+
+gint64 zero3_partition_numel(const Step *step, int parameter)
+{
+    return step_ceil_divide(step_numel(step, parameter), step->n_ranks);
+}
+
+gint64 zero3_gathered_numel(const Step *step, int parameter)
+{
+    return zero3_partition_numel(step, parameter) * step->n_ranks;
+}
+
+static void gather_free(gpointer data)
+{
+    Gather *gather = data;
+
+    g_array_unref(gather->parameters);
+    g_free(gather);
+}
+
+static void visit_append(Coordinator *coordinator, const Model *model, int layer)
+{
+    const Layer *l = model_layer(model, layer);
+    int visit = (int)coordinator->visits->len;
+
+    if (l->n_parameters == 0)
+        return;
+    g_array_append_val(coordinator->visits, layer);
+    for (int i = 0; i < l->n_parameters; i++) {
+        TraceUse use = {.parameter = l->parameters[i], .visit = visit};
+        g_array_append_val(coordinator->queue, use);
+    }
+}
+
+static int block_first(const Model *model, int last)
+{
+    int first = last;
+
+    while (first > 0 && model_layer(model, first - 1)->block == model_layer(model, last)->block)
+        first--;
+    return first;
+}
+
+/* The visits of one micro-step, in the order of the walk: forward, then backward with each
+ * checkpointed block recomputed before its backward. */
+static void trace_record(Coordinator *coordinator, const Step *step)
+{
+    const Model *model = step->model;
+    int n = (int)model->layers->len;
+
+    for (int i = 0; i < n; i++)
+        visit_append(coordinator, model, i);
+    for (int i = n - 1; i >= 0; i--) {
+        int block = model_layer(model, i)->block;
+        gboolean ends = i == n - 1 || model_layer(model, i + 1)->block != block;
+        if (step->training->checkpointing == CHECKPOINTING_FULL && block >= 0 &&
+            block < model->n_blocks && ends)
+            for (int j = block_first(model, i); j <= i; j++)
+                visit_append(coordinator, model, j);
+        visit_append(coordinator, model, i);
+    }
+}
+
+static void persistent_choose(Coordinator *coordinator, const Step *step)
+{
+    gint64 total = 0;
+
+    for (guint p = 0; p < step->model->parameters->len; p++) {
+        gint64 numel = step_numel(step, (int)p);
+        if (numel > knobs_of(step)->param_persistence_threshold ||
+            total + numel > knobs_of(step)->model_persistence_threshold)
+            continue;
+        coordinator->persistent[p] = TRUE;
+        coordinator->status[p] = PARAMETER_AVAILABLE;
+        coordinator->available_numel += numel;
+        total += numel;
+    }
+}
+
+Coordinator *coordinator_new(const Step *step)
+{
+    Coordinator *coordinator = g_new0(Coordinator, 1);
+    guint n = step->model->parameters->len;
+
+    coordinator->visits = g_array_new(FALSE, FALSE, sizeof(int));
+    coordinator->queue = g_array_new(FALSE, FALSE, sizeof(TraceUse));
+    coordinator->status = g_new0(ParameterStatus, n + 1);
+    coordinator->persistent = g_new0(gboolean, n + 1);
+    coordinator->gather = g_new0(Gather *, n + 1);
+    coordinator->storage = g_new(int, n + 1);
+    coordinator->fetched_for = g_new(int, n + 1);
+    coordinator->gathers = g_ptr_array_new_with_free_func(gather_free);
+    coordinator->fetch_events = g_queue_new();
+    for (guint p = 0; p < n; p++)
+        coordinator->storage[p] = coordinator->fetched_for[p] = -1;
+    persistent_choose(coordinator, step);
+    trace_record(coordinator, step);
+    return coordinator;
+}
+
+void coordinator_free(Coordinator *coordinator)
+{
+    g_array_unref(coordinator->visits);
+    g_array_unref(coordinator->queue);
+    g_free(coordinator->status);
+    g_free(coordinator->persistent);
+    g_free(coordinator->gather);
+    g_free(coordinator->storage);
+    g_free(coordinator->fetched_for);
+    g_ptr_array_unref(coordinator->gathers);
+    g_queue_free(coordinator->fetch_events);
+    g_free(coordinator);
+}
+
+void coordinator_reset(Coordinator *coordinator)
+{
+    coordinator->visit = 0;
+    coordinator->next_use = 0;
+    for (guint i = 0; i < coordinator->queue->len; i++)
+        coordinator->fetched_for[g_array_index(coordinator->queue, TraceUse, i).parameter] = -1;
+}
+
+static gint64 gathered_bytes(const Step *step, int parameter)
+{
+    return zero3_gathered_numel(step, parameter) *
+           dtype_bytes(step->training->precision.gather);
+}
+
+static void storage_alloc(Step *step, Coordinator *coordinator, int parameter)
+{
+    coordinator->storage[parameter] = step_alloc(
+        step, gather_stream(step), "gathered", model_parameter(step->model, parameter)->name,
+        MEMORY_GATHERED_PARAMETERS, gathered_bytes(step, parameter));
+}
+
+/* Issues one coalesced all-gather of `parameters` (taken over). A single parameter is gathered
+ * into its own storage; several into a flat buffer that is copied out when waited for. */
+static void all_gather(Step *step, Coordinator *coordinator, GArray *parameters)
+{
+    Gather *gather = g_new0(Gather, 1);
+    const char *name = model_parameter(step->model, g_array_index(parameters, int, 0))->name;
+    gint64 bytes = 0;
+
+    *gather = (Gather){.parameters = parameters, .flat_buffer = -1};
+    g_ptr_array_add(coordinator->gathers, gather);
+    for (guint i = 0; i < parameters->len; i++) {
+        int p = g_array_index(parameters, int, i);
+        bytes += gathered_bytes(step, p);
+        coordinator->status[p] = PARAMETER_IN_FLIGHT;
+        coordinator->gather[p] = gather;
+        coordinator->available_numel += step_numel(step, p);
+    }
+    if (parameters->len == 1)
+        storage_alloc(step, coordinator, g_array_index(parameters, int, 0));
+    else
+        gather->flat_buffer = step_alloc(step, gather_stream(step), "all_gather output", name,
+                                         MEMORY_COMMUNICATION_BUFFERS, bytes);
+    g_autofree char *label = parameters->len == 1
+                                 ? g_strdup(name)
+                                 : g_strdup_printf("%s and %u more", name, parameters->len - 1);
+    gather->gathered = step_collective(step, gather_stream(step), "all_gather", label,
+                                       COLLECTIVE_ALL_GATHER, bytes, 0);
+}
+
+/* Waits on the all-gather stream and copies all parameters of the gather out of its buffer. */
+static void gather_wait(Step *step, Coordinator *coordinator, Gather *gather)
+{
+    Stream stream = gather_stream(step);
+    gint64 bytes = 0;
+
+    schedule_wait(step->schedule, stream, gather->gathered);
+    for (guint i = 0; i < gather->parameters->len; i++) {
+        int p = g_array_index(gather->parameters, int, i);
+        coordinator->status[p] = PARAMETER_AVAILABLE;
+        coordinator->gather[p] = NULL;
+        bytes += gathered_bytes(step, p);
+        if (gather->flat_buffer >= 0)
+            storage_alloc(step, coordinator, p);
+    }
+    schedule_wait(step->schedule, STREAM_COMPUTE, gather->gathered);
+    if (gather->flat_buffer < 0) {
+        if (gather->gathered >= 0)
+            g_queue_push_tail(coordinator->fetch_events, GINT_TO_POINTER(gather->gathered));
+        return;
+    }
+    int copied = step_stream_kernel(
+        step, stream, "copy out",
+        model_parameter(step->model, g_array_index(gather->parameters, int, 0))->name,
+        KERNEL_COPY, bytes);
+    schedule_wait(step->schedule, STREAM_COMPUTE, copied);
+    step_release(step, stream, &gather->flat_buffer);
+    g_queue_push_tail(coordinator->fetch_events, GINT_TO_POINTER(copied));
+}
+
+/* The host doesn't run ahead of more than two unfinished fetches. */
+static void fetch_events_limit(Step *step, Coordinator *coordinator)
+{
+    while (g_queue_get_length(coordinator->fetch_events) > MAX_ONGOING_FETCH_EVENTS)
+        schedule_host_wait(step->schedule,
+                           GPOINTER_TO_INT(g_queue_pop_head(coordinator->fetch_events)));
+}
+
+/* Takes the module's own uses off the queue, so that they aren't prefetched later. */
+static void queue_discard(Coordinator *coordinator, const Layer *layer)
+{
+    int not_fetched = 0;
+
+    for (int i = 0; i < layer->n_parameters; i++)
+        not_fetched += coordinator->fetched_for[layer->parameters[i]] < coordinator->visit;
+    while (not_fetched > 0 && coordinator->next_use < coordinator->queue->len) {
+        TraceUse use = g_array_index(coordinator->queue, TraceUse, coordinator->next_use++);
+        coordinator->fetched_for[use.parameter] = use.visit;
+        not_fetched--;
+    }
+}
+
+/* Queues following parameters of the trace until prefetch_bucket_size elements are on their
+ * way, as one coalesced all-gather. */
+static void prefetch(Step *step, Coordinator *coordinator)
+{
+    gint64 limit = MIN(knobs_of(step)->max_live_parameters - coordinator->available_numel,
+                       knobs_of(step)->prefetch_bucket_size);
+    g_autoptr(GArray) parameters = g_array_new(FALSE, FALSE, sizeof(int));
+    g_autoptr(GHashTable) chosen = g_hash_table_new(g_direct_hash, g_direct_equal);
+    gint64 numel = 0;
+
+    while (coordinator->next_use < coordinator->queue->len && numel < limit) {
+        TraceUse use = g_array_index(coordinator->queue, TraceUse, coordinator->next_use++);
+        coordinator->fetched_for[use.parameter] = use.visit;
+        if (coordinator->status[use.parameter] != PARAMETER_NOT_AVAILABLE ||
+            !g_hash_table_add(chosen, GINT_TO_POINTER(use.parameter)))
+            continue;
+        g_array_append_val(parameters, use.parameter);
+        numel += step_numel(step, use.parameter);
+    }
+    if (parameters->len > 0)
+        all_gather(step, coordinator, g_steal_pointer(&parameters));
+}
+
+void coordinator_fetch(Step *step, Coordinator *coordinator, int layer)
+{
+    const Layer *l = model_layer(step->model, layer);
+    g_autoptr(GArray) missing = g_array_new(FALSE, FALSE, sizeof(int));
+
+    if (l->n_parameters == 0)
+        return;
+    for (int i = 0; i < l->n_parameters; i++)
+        if (coordinator->status[l->parameters[i]] == PARAMETER_NOT_AVAILABLE)
+            g_array_append_val(missing, l->parameters[i]);
+    fetch_events_limit(step, coordinator);
+    if (missing->len > 0)
+        all_gather(step, coordinator, g_steal_pointer(&missing));
+    for (int i = 0; i < l->n_parameters; i++)
+        if (coordinator->status[l->parameters[i]] == PARAMETER_IN_FLIGHT)
+            gather_wait(step, coordinator, coordinator->gather[l->parameters[i]]);
+    queue_discard(coordinator, l);
+    if (knobs_of(step)->prefetch_bucket_size > 0)
+        prefetch(step, coordinator);
+}
+
+/* Whether the trace uses the parameter again within max_reuse_distance elements. */
+static gboolean reused_soon(const Step *step, const Coordinator *coordinator, int parameter)
+{
+    gint64 traversed = 0;
+
+    for (guint v = (guint)coordinator->visit + 1; v < coordinator->visits->len; v++) {
+        const Layer *layer =
+            model_layer(step->model, g_array_index(coordinator->visits, int, v));
+        if (traversed >= knobs_of(step)->max_reuse_distance)
+            return FALSE;
+        for (int i = 0; i < layer->n_parameters; i++) {
+            if (layer->parameters[i] == parameter)
+                return TRUE;
+            traversed += step_numel(step, layer->parameters[i]);
+        }
+    }
+    return FALSE;
+}
+
+void coordinator_release(Step *step, Coordinator *coordinator, int layer)
+{
+    const Layer *l = model_layer(step->model, layer);
+
+    if (l->n_parameters == 0)
+        return;
+    for (int i = 0; i < l->n_parameters; i++) {
+        int p = l->parameters[i];
+        /* A use that the prefetch scan has passed over would never be fetched again. */
+        if (coordinator->persistent[p] || coordinator->fetched_for[p] > coordinator->visit ||
+            reused_soon(step, coordinator, p))
+            continue;
+        coordinator->status[p] = PARAMETER_NOT_AVAILABLE;
+        coordinator->available_numel -= step_numel(step, p);
+        step_release(step, STREAM_COMPUTE, &coordinator->storage[p]);
+    }
+    coordinator->visit++;
+}
