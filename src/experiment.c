@@ -263,7 +263,6 @@ static gboolean read_section(Experiment *experiment, GKeyFile *keys, const char 
                              GHashTable *lines, Origin *origin, GError **error)
 {
     g_auto(GStrv) names = g_key_file_get_keys(keys, section, NULL, NULL);
-
     g_autofree char *header = g_strconcat(section, ".", NULL);
 
     origin->line = GPOINTER_TO_INT(g_hash_table_lookup(lines, header));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Optimizers: bytes of state, and memory traffic of a step by implementation. One table,
- * semantics 7.4. */
+ * a row an optimizer, read from torch/optim and from the fused kernels of Apex, DeepSpeed and
+ * bitsandbytes. */
 #pragma once
 
 #include "kernel.h"
@@ -36,6 +37,9 @@ typedef struct {
 } Optimizer;
 
 const char *optimizer_name(OptimizerKind kind);
+const char *implementation_name(Implementation implementation);
+/* Whether anyone wrote such a kernel: there is no fused RMSprop, no foreach 8-bit Adam. */
+gboolean optimizer_has(OptimizerKind kind, Implementation implementation);
 
 /* Bytes of state for a tensor of rows x columns elements (columns 1: a vector) whose states are
  * kept in `state` precision. */
@@ -45,8 +49,8 @@ gint64 optimizer_state_bytes(const Optimizer *optimizer, gint64 rows, gint64 col
  * `largest_numel`. */
 gint64 optimizer_temporary_bytes(const Optimizer *optimizer, gint64 numel, gint64 largest_numel,
                                  DType dtype);
-/* The step's kernel over `numel` elements in n_tensors tensors; parameter and gradient in
- * `dtype`, states in `state`. */
+/* The step's kernels as one, over `numel` elements in n_tensors tensors; parameter and gradient
+ * in `dtype`, states in `state`. */
 Kernel optimizer_kernel(const Optimizer *optimizer, gint64 numel, gint64 n_tensors, DType dtype,
                         DType state);
 
