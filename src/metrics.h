@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a simulated step means: the result of design.md's contract, computed from schedule,
- * timeline and memory. */
+/* What a simulated step means: step time and where it goes, communication, memory, MFU. All of
+ * it is read from schedule, timeline and memory; zerosim-result(5) describes every member. */
 #pragma once
 
 #include "memory.h"
@@ -37,6 +37,7 @@ typedef struct {
 typedef struct {
     json_t *inputs; /* resolved experiment, SHA-256 of files, versions */
     char *label;    /* what a person calls the row: "ZeRO-2" */
+    char *model_name, *cluster_name, *gpu_name;
     Training training;
     int n_ranks;
     gint64 n_parameters;
@@ -55,8 +56,14 @@ typedef struct {
     char *reason; /* one clause: what the step waits for, on which link class */
 } Result;
 
+/* Leaves inputs and warnings empty: they are the caller's to fill. */
 Result *metrics_compute(const Model *model, const Training *training, const Profile *profile,
                         const Cluster *cluster, const Job *job, const SimResult *sim);
+
+/* Memory of the rank with the highest peak, which goes to *rank. `fits` is of all ranks. */
+Memory metrics_memory(const Job *job, const Cluster *cluster, const Profile *profile,
+                      int *rank);
+
 void result_free(Result *result);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Result, result_free)
 
