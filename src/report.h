@@ -10,7 +10,8 @@ G_BEGIN_DECLS
 
 typedef struct {
     const char *name; /* "json" */
-    /* `results` holds Result *; compare: several of one comparison, in order. */
+    /* `results` holds Result *; compare: several of one comparison, in order. `table` names an
+     * array of the result for CSV rows; NULL: one row a result. */
     void (*write)(const GPtrArray *results, gboolean compare, const char *table, FILE *out);
 } ReportFormat;
 
@@ -19,7 +20,10 @@ extern const ReportFormat report_formats[];
 /* NULL and ERROR_USAGE naming the formats when there is none of that name. */
 const ReportFormat *report_format(const char *name, GError **error);
 
-/* The result object of design.md's contract. */
+/* Whether the format can write that array of a result; NULL is always right. */
+gboolean report_table_check(const ReportFormat *format, const char *table, GError **error);
+
+/* The result object that zerosim-result(5) describes. */
 json_t *report_json_object(const Result *result);
 
 G_END_DECLS
