@@ -109,6 +109,8 @@ static gboolean assign_member(Experiment *experiment, const char *key, const cha
     }
     json_decref(experiment->deepspeed);
     experiment->deepspeed = changed;
+    if (!origin->file)
+        set_nested(experiment->deepspeed_overrides, path, value);
     return TRUE;
 }
 
@@ -320,6 +322,7 @@ static Experiment *experiment_new(void)
     experiment->values = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     experiment->overridden = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     experiment->deepspeed = json_object();
+    experiment->deepspeed_overrides = json_object();
     return experiment;
 }
 
@@ -355,6 +358,8 @@ Experiment *experiment_copy(const Experiment *experiment)
         g_hash_table_add(copy->overridden, g_strdup(name));
     json_decref(copy->deepspeed);
     copy->deepspeed = json_deep_copy(experiment->deepspeed);
+    json_decref(copy->deepspeed_overrides);
+    copy->deepspeed_overrides = json_deep_copy(experiment->deepspeed_overrides);
     return copy;
 }
 
@@ -366,5 +371,6 @@ void experiment_free(Experiment *experiment)
     g_hash_table_unref(experiment->values);
     g_hash_table_unref(experiment->overridden);
     json_decref(experiment->deepspeed);
+    json_decref(experiment->deepspeed_overrides);
     g_free(experiment);
 }

@@ -42,6 +42,7 @@ typedef struct {
         *values; /* "section.key" → char *, checked; paths resolved; only keys that were set */
     GHashTable *overridden; /* the set of names that came from overrides */
     json_t *deepspeed; /* [deepspeed] members beside `version`, nested as in ds_config.json */
+    json_t *deepspeed_overrides; /* those of them that came from overrides, for messages */
 } Experiment;
 
 /* Reads `file` and applies `overrides` ("section.key=value", later ones win). A path in the

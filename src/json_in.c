@@ -7,13 +7,12 @@
 #include "error.h"
 
 #include <errno.h>
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Whole reals up to here are exact. */
-#define MAX_EXACT_INTEGER 9007199254740992.0
+/* Reals below it fit in gint64. */
+#define INTEGER_LIMIT 9223372036854775808.0
 
 static char *read_all(FILE *stream, gsize max_bytes, gsize *length)
 {
@@ -177,7 +176,7 @@ gboolean json_in_int(const JsonIn *in, const char *key, gboolean required, gint6
     const double real = json_number_value(member);
     if (json_is_integer(member)) {
         number = json_integer_value(member);
-    } else if (json_is_real(member) && floor(real) == real && fabs(real) <= MAX_EXACT_INTEGER) {
+    } else if (json_is_real(member) && floor(real) == real && fabs(real) < INTEGER_LIMIT) {
         number = (gint64)real;
     } else {
         set_member_error(in, key, error, "must be an integer, not %s",

@@ -23,7 +23,7 @@ typedef enum {
 } Strategy;
 typedef enum { CHECKPOINTING_NONE, CHECKPOINTING_SELECTIVE, CHECKPOINTING_FULL } Checkpointing;
 
-/* What precision each tensor has: semantics 10.4, design 3 "training.precision". */
+/* What precision each tensor has. */
 typedef struct {
     DType parameter; /* as stored between steps (the shard, or the replica) */
     DType gather;    /* on the wire of a parameter all-gather */
@@ -52,7 +52,8 @@ typedef struct {
     int forward_prefetch;           /* units the host runs ahead; 1: the implicit prefetch */
 } FsdpKnobs;
 
-/* Numbers count elements where DeepSpeed counts elements. Defaults: semantics 2.1. */
+/* Numbers count elements where DeepSpeed counts elements. Defaults: DeepSpeed's
+ * runtime/zero/config.py and runtime/constants.py. */
 typedef struct {
     gboolean contiguous_gradients, reduce_scatter, use_multi_rank_bucket_allreduce;
     gboolean overlap_comm, round_robin_gradients, prescale_gradients;
@@ -70,8 +71,9 @@ typedef struct {
     Strategy strategy;
     gint64 micro_batch; /* sequences a rank and micro-step; never "auto" once resolved */
     gint64 gradient_accumulation;
-    gint64 global_batch;       /* = micro_batch * gradient_accumulation * n_ranks */
-    gboolean micro_batch_auto; /* the user wrote auto: micro_batch is a trial value */
+    gint64 global_batch;         /* = micro_batch * gradient_accumulation * n_ranks */
+    gboolean global_batch_fixed; /* the user gave it: accumulation follows the micro-batch */
+    gboolean micro_batch_auto;   /* the user wrote auto: micro_batch is a trial value */
     Precision precision;
     gboolean compile;
     Optimizer optimizer;
@@ -93,6 +95,11 @@ typedef struct {
 Training *training_build(const Experiment *experiment, int n_ranks, gint64 hidden_size,
                          gboolean comparing, GPtrArray *warnings, GError **error);
 void training_free(Training *training);
+
+/* Tries another micro-batch: accumulation follows where the user fixed the global batch, which
+ * must then divide; else the global batch follows. On an error the training is as before. */
+gboolean training_set_micro_batch(Training *training, int n_ranks, gint64 micro_batch,
+                                  GError **error);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Training, training_free)
 
 /* The three questions that ZeRO stages answer differently. */
