@@ -82,14 +82,25 @@ static char *leaf_name(const ClusterSpec *spec, int leaf)
                            digits(n_leaves / n_rails), leaf / n_rails);
 }
 
+/* The shortest of two forms that reads back as the same number. */
+static void number_append(GString *xml, double number)
+{
+    char text[G_ASCII_DTOSTR_BUF_SIZE];
+    g_ascii_formatd(text, sizeof text, "%.15g", number);
+    if (g_ascii_strtod(text, NULL) != number)
+        g_ascii_formatd(text, sizeof text, "%.17g", number);
+    g_string_append(xml, text);
+}
+
 static void link_append(GString *xml, LinkClass link_class, const char *owner,
                         const char *direction, double bytes_per_s, double latency_s)
 {
-    char rate[G_ASCII_DTOSTR_BUF_SIZE], latency[G_ASCII_DTOSTR_BUF_SIZE];
-    g_ascii_formatd(rate, sizeof rate, "%.17g", bytes_per_s);
-    g_ascii_formatd(latency, sizeof latency, "%.17g", latency_s);
-    g_string_append_printf(xml, "<link id=\"%s:%s-%s\" bandwidth=\"%sBps\" latency=\"%ss\"/>\n",
-                           link_class_name(link_class), owner, direction, rate, latency);
+    g_string_append_printf(xml, "<link id=\"%s:%s-%s\" bandwidth=\"",
+                           link_class_name(link_class), owner, direction);
+    number_append(xml, bytes_per_s);
+    g_string_append(xml, "Bps\" latency=\"");
+    number_append(xml, latency_s);
+    g_string_append(xml, "s\"/>\n");
 }
 
 static void links_append(GString *xml, LinkClass link_class, const char *owner,

@@ -24,6 +24,7 @@ typedef struct {
     GPtrArray *warnings;
     GHashTable *nic_nodes; /* NIC's host name → GINT_TO_POINTER(zs_node), -1: not said */
     GHashTable *nic_index; /* → GINT_TO_POINTER(index in cluster->nic_hosts) */
+    GHashTable *engines; /* names of engine links: sg_link_by_name() throws for a missing one */
 } Facts;
 
 G_GNUC_PRINTF(3, 4)
@@ -221,6 +222,8 @@ static gboolean link_read(Facts *facts, sg_link_t link, GError **error)
         return fail(facts, error, "link '%s': latency must be a finite number from 0, not %g s",
                     name, latency_s);
     facts->cluster->n_links++;
+    if (link_class_of(name) == LINK_ENGINE)
+        g_hash_table_add(facts->engines, (gpointer)name);
     if (link_class_of(name) == LINK_NVLINK)
         slowest(&facts->cluster->nvlink_bytes_per_s, bytes_per_s);
     if (link_class_of(name) == LINK_NIC)
@@ -247,11 +250,12 @@ static gboolean links_read(Facts *facts, GError **error)
     return ok;
 }
 
-static gboolean has_engine(const char *host)
+static gboolean has_engine(const Facts *facts, const char *host)
 {
     g_autofree char *up = g_strconcat("engine:", host, "-up", NULL);
     g_autofree char *down = g_strconcat("engine:", host, "-down", NULL);
-    return sg_link_by_name(up) && sg_link_by_name(down);
+    return g_hash_table_contains(facts->engines, up) &&
+           g_hash_table_contains(facts->engines, down);
 }
 
 static void engines_find(Facts *facts)
@@ -260,9 +264,9 @@ static void engines_find(Facts *facts)
     const char *without = NULL;
     for (guint i = 0; !without && i < cluster->gpus->len; i++) {
         const ClusterGpu *gpu = cluster_gpu(cluster, (int)i);
-        if (!has_engine(gpu->gpu_host))
+        if (!has_engine(facts, gpu->gpu_host))
             without = gpu->gpu_host;
-        else if (gpu->nic_host && !has_engine(gpu->nic_host))
+        else if (gpu->nic_host && !has_engine(facts, gpu->nic_host))
             without = gpu->nic_host;
     }
     cluster->has_engine_links = !without;
@@ -290,7 +294,8 @@ gboolean sim_facts_read(const char *label, Cluster *cluster, GPtrArray *warnings
 {
     g_autoptr(GHashTable) nic_nodes = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GHashTable) nic_index = g_hash_table_new(g_str_hash, g_str_equal);
-    Facts facts = {label, cluster, warnings, nic_nodes, nic_index};
+    g_autoptr(GHashTable) engines = g_hash_table_new(g_str_hash, g_str_equal);
+    Facts facts = {label, cluster, warnings, nic_nodes, nic_index, engines};
     if (!hosts_read(&facts, error) || !gpus_number(&facts, error) ||
         !links_read(&facts, error) || !cpu_read(&facts, error))
         return FALSE;

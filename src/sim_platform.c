@@ -248,10 +248,12 @@ static gboolean answer_read(FILE *file, Cluster *cluster, GPtrArray *warnings, G
 static void complaint_set(const Probe *probe, const char *complaint, GError **error)
 {
     const char *file = probe->cluster->xml_file;
+    gboolean says_more = !g_str_has_prefix(complaint, "No route");
     if (probe->resolving->from[0])
         g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                    "%s: no route from host '%s' to host '%s': %s", probe->label,
-                    probe->resolving->from, probe->resolving->to, complaint);
+                    "%s: no route from host '%s' to host '%s'%s%s", probe->label,
+                    probe->resolving->from, probe->resolving->to, says_more ? ": " : "",
+                    says_more ? complaint : "");
     else if (g_str_has_prefix(complaint, file) && complaint[strlen(file)] == ':')
         g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s%s", probe->label,
                     complaint + strlen(file));
