@@ -317,14 +317,14 @@ Job *step_build(const Model *model, const Training *training, const Profile *pro
     job->programs = g_ptr_array_new_with_free_func((GDestroyNotify)schedule_free);
     for (int rank = 0; rank < n_ranks; rank++) {
         char *share = share_of(training, model, owners, rank);
-        gpointer program = GINT_TO_POINTER(job->programs->len);
-        if (g_hash_table_lookup_extended(programs, share, NULL, &program)) {
-            job->program_of_rank[rank] = GPOINTER_TO_INT(program);
+        gpointer found;
+        if (g_hash_table_lookup_extended(programs, share, NULL, &found)) {
+            job->program_of_rank[rank] = GPOINTER_TO_INT(found);
             g_free(share);
             continue;
         }
-        g_hash_table_insert(programs, share, program);
-        job->program_of_rank[rank] = GPOINTER_TO_INT(program);
+        job->program_of_rank[rank] = (int)job->programs->len;
+        g_hash_table_insert(programs, share, GUINT_TO_POINTER(job->programs->len));
         Step step = {.model = model,
                      .training = training,
                      .profile = profile,
