@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* NCCL's collectives: which algorithm and protocol runs, its latency terms, and who sends how
  * many bytes to whom. Pure functions of the cluster's shape; time passes in sim_*.c. Ring is
- * the one algorithm here (semantics 6.2, 6.5). */
+ * the one algorithm here (NCCL src/graph/tuning.cc and search.cc). */
 #pragma once
 
 #include "cluster.h"
@@ -39,11 +39,12 @@ typedef struct {
 typedef struct {
     Algorithm algorithm;
     Protocol protocol;
-    int channels;
+    int channels;                  /* thread blocks a GPU, as NCCL's log counts them */
     double latency_s;              /* slept once, by all members together, before the flows */
     double engine_bytes_per_s;     /* wire-byte ceiling of a GPU's channels, one direction */
     double nic_engine_bytes_per_s; /* the same of a NIC */
-    GArray *flows;                 /* Flow */
+    double time_s; /* latency included, where these ceilings are the bottleneck */
+    GArray *flows; /* Flow */
 } CollectivePlan;
 
 /* `members` are ranks, ascending. payload_bytes as nccl-tests counts: the buffer of all-reduce,
@@ -54,6 +55,10 @@ CollectivePlan *collective_plan(const Cluster *cluster, const int *members, int 
                                 const NcclOptions *options);
 void collective_plan_free(CollectivePlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CollectivePlan, collective_plan_free)
+
+/* 80 for sm_80, from a profile's name ("a100-sxm-80gb"); 0: not a GPU that is known here, which
+ * collective_plan() takes for an A100's generation. */
+int collective_compute_capability(const char *gpu);
 
 /* nccl-tests' bus bandwidth factor: bytes each rank sends for a byte of payload on average. */
 double collective_busbw_factor(CollectiveKind kind, int n_members);

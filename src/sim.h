@@ -31,7 +31,8 @@ typedef struct {
     GArray *links;       /* LinkUse, in order of name; no engine links */
     GArray *collectives; /* CollectiveUse */
     gint64 n_flows;
-    int n_steps; /* simulated until steady */
+    int n_steps;        /* simulated until steady */
+    gboolean is_steady; /* FALSE: steps still differed when it gave up */
 } SimResult;
 
 /* Errors: ERROR_SIMULATION for a deadlock (names the first stuck op and rank) or a crash;

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* Runs collectives: the conductor sleeps the latency once and lets all workers go together;
+ * each sends its ring link's bytes, and the last one that ends wakes the conductor. Plain
+ * counters do what they can, since actors run one at a time and a simcall costs as much as all
+ * of it. */
+#include "sim_collective.h"
+
+#include <simgrid/actor.h>
+#include <simgrid/engine.h>
+
+static const CollectivePlan *plan_at(const SimConductor *conductor, int plan)
+{
+    return g_ptr_array_index(conductor->replay->plans, plan);
+}
+
+static void worker_actor(int argc, char *argv[])
+{
+    (void)argc;
+    (void)argv;
+    SimWorker *worker = sg_actor_self_get_data();
+    SimConductor *conductor = worker->conductor;
+    for (int round = 0; round < conductor->n_rounds; round++) {
+        sg_barrier_wait(conductor->start);
+        double bytes = worker->wire_bytes[conductor->plan];
+        if (bytes == 0)
+            continue;
+        sim_network_send(&worker->route, bytes);
+        if (--conductor->n_flowing == 0)
+            sg_sem_release(conductor->flowed);
+    }
+}
+
+static sg_host_t flow_end(const Cluster *cluster, int rank, gboolean between_nodes)
+{
+    const ClusterGpu *gpu = cluster_gpu(cluster, rank);
+    return sg_host_by_name(between_nodes && gpu->nic_host ? gpu->nic_host : gpu->gpu_host);
+}
+
+static guint flow_hash(gconstpointer key)
+{
+    const Flow *flow = key;
+    return (guint)flow->from_rank * 2654435761u + (guint)flow->to_rank * 2u +
+           (guint)flow->between_nodes;
+}
+
+static gboolean flow_equal(gconstpointer one, gconstpointer other)
+{
+    const Flow *a = one, *b = other;
+    return a->from_rank == b->from_rank && a->to_rank == b->to_rank &&
+           a->between_nodes == b->between_nodes;
+}
+
+static SimWorker *worker_new(SimConductor *conductor, const Flow *flow)
+{
+    const Cluster *cluster = conductor->replay->cluster;
+    SimWorker *worker = g_new0(SimWorker, 1);
+    worker->conductor = conductor;
+    worker->flow = *flow;
+    worker->route.from = flow_end(cluster, flow->from_rank, flow->between_nodes);
+    worker->route.to = flow_end(cluster, flow->to_rank, flow->between_nodes);
+    worker->wire_bytes = g_new0(double, conductor->replay->plans->len);
+    g_ptr_array_add(conductor->workers, worker);
+    return worker;
+}
+
+/* A worker for each pair of ranks that any plan joins. */
+static void workers_add(SimConductor *conductor)
+{
+    g_autoptr(GHashTable) known = g_hash_table_new(flow_hash, flow_equal);
+    for (guint p = 0; p < conductor->replay->plans->len; p++) {
+        const CollectivePlan *plan = plan_at(conductor, (int)p);
+        for (guint i = 0; i < plan->flows->len; i++) {
+            const Flow *flow = &g_array_index(plan->flows, Flow, i);
+            SimWorker *worker = g_hash_table_lookup(known, flow);
+            if (!worker) {
+                worker = worker_new(conductor, flow);
+                g_hash_table_insert(known, &worker->flow, worker);
+            }
+            worker->wire_bytes[p] = flow->wire_bytes;
+        }
+    }
+}
+
+static int rounds_count(const SimConductor *conductor)
+{
+    const GArray *plan_of = conductor->replay->plan_of;
+    int n = 0;
+    for (guint k = 0; k < plan_of->len; k++)
+        n += plan_at(conductor, g_array_index(plan_of, int, k))->flows->len > 0;
+    return n * conductor->replay->n_steps;
+}
+
+SimConductor *sim_conductor_new(const SimReplay *replay, SimNetwork *network)
+{
+    SimConductor *conductor = g_new0(SimConductor, 1);
+    conductor->replay = replay;
+    conductor->network = network;
+    conductor->workers = g_ptr_array_new();
+    conductor->uses = g_new0(SimPlanUse, replay->plans->len + 1);
+    conductor->n_rounds = rounds_count(conductor);
+    workers_add(conductor);
+    conductor->start = sg_barrier_init(conductor->workers->len + 1);
+    conductor->flowed = sg_sem_init(0);
+    for (guint i = 0; i < conductor->workers->len; i++) {
+        SimWorker *worker = g_ptr_array_index(conductor->workers, i);
+        sg_actor_t actor = sg_actor_init("nccl", worker->route.from);
+        sg_actor_set_data(actor, worker);
+        sg_actor_start(actor, worker_actor, 0, NULL);
+    }
+    return conductor;
+}
+
+void sim_conductor_route(SimConductor *conductor)
+{
+    for (guint i = 0; i < conductor->workers->len; i++) {
+        SimWorker *worker = g_ptr_array_index(conductor->workers, i);
+        conductor->replay->outcome->route_from = worker->flow.from_rank;
+        conductor->replay->outcome->route_to = worker->flow.to_rank;
+        sim_network_route(conductor->network, &worker->route);
+    }
+}
+
+/* Sets the engine links to the plan's ceilings, unless they are. */
+static void engine_links_set(SimConductor *conductor, const CollectivePlan *plan)
+{
+    gboolean gpu_differs = plan->engine_bytes_per_s > 0 &&
+                           plan->engine_bytes_per_s != conductor->gpu_limit_bytes_per_s;
+    gboolean nic_differs = plan->nic_engine_bytes_per_s > 0 &&
+                           plan->nic_engine_bytes_per_s != conductor->nic_limit_bytes_per_s;
+    if (!gpu_differs && !nic_differs)
+        return;
+    for (guint i = 0; i < conductor->workers->len; i++) {
+        const SimWorker *worker = g_ptr_array_index(conductor->workers, i);
+        if (worker->flow.between_nodes ? nic_differs : gpu_differs)
+            sim_network_limit(conductor->network, &worker->route,
+                              worker->flow.between_nodes ? plan->nic_engine_bytes_per_s
+                                                         : plan->engine_bytes_per_s);
+    }
+    if (gpu_differs)
+        conductor->gpu_limit_bytes_per_s = plan->engine_bytes_per_s;
+    if (nic_differs)
+        conductor->nic_limit_bytes_per_s = plan->nic_engine_bytes_per_s;
+}
+
+/* A platform without engine links holds back no flow; the collective still ends no earlier than
+ * its channels let it. */
+static void ceiling_sleep(const SimConductor *conductor, const CollectivePlan *plan,
+                          double start_s)
+{
+    double left_s = start_s + plan->time_s - simgrid_get_clock();
+    if (!conductor->replay->cluster->has_engine_links && left_s > 0)
+        sg_actor_sleep_for(left_s);
+}
+
+void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step)
+{
+    double start_s = simgrid_get_clock();
+    conductor->plan = g_array_index(conductor->replay->plan_of, int, k);
+    const CollectivePlan *plan = plan_at(conductor, conductor->plan);
+    if (plan->flows->len == 0)
+        return;
+    engine_links_set(conductor, plan);
+    sg_actor_sleep_for(plan->latency_s);
+    conductor->n_flowing = (int)plan->flows->len;
+    sg_barrier_wait(conductor->start);
+    sg_sem_acquire(conductor->flowed);
+    ceiling_sleep(conductor, plan, start_s);
+    if (!is_last_step)
+        return;
+    SimPlanUse *use = &conductor->uses[conductor->plan];
+    double took_s = simgrid_get_clock() - start_s;
+    use->shortest_s = use->n_runs == 0 ? took_s : MIN(use->shortest_s, took_s);
+    use->n_runs++;
+}
+
+/* Adds one plan's bytes: `carried` is scratch of one entry a link, all 0. */
+static void plan_account(const SimConductor *conductor, int p, double *carried)
+{
+    const SimPlanUse *use = &conductor->uses[p];
+    for (guint i = 0; i < conductor->workers->len; i++) {
+        const SimWorker *worker = g_ptr_array_index(conductor->workers, i);
+        for (int l = 0; l < worker->route.n_links; l++)
+            carried[worker->route.links[l]] += worker->wire_bytes[p];
+    }
+    for (guint l = 0; l < conductor->network->links->len; l++) {
+        SimLink *link = &g_array_index(conductor->network->links, SimLink, l);
+        double peak = carried[l] / use->shortest_s / link->bandwidth_bytes_per_s;
+        link->bytes += use->n_runs * carried[l];
+        link->peak_utilisation_frac = MAX(link->peak_utilisation_frac, peak);
+        carried[l] = 0;
+    }
+}
+
+void sim_conductor_account(const SimConductor *conductor)
+{
+    g_autofree double *carried = g_new0(double, conductor->network->links->len + 1);
+    for (guint p = 0; p < conductor->replay->plans->len; p++)
+        if (conductor->uses[p].n_runs > 0)
+            plan_account(conductor, (int)p, carried);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Links and routes on SimGrid. */
+#include "sim_network.h"
+
+#include <stdlib.h>
+#include <xbt/dynar.h>
+
+/* SimGrid counts whole bytes. In units this much smaller, a flow's time is right to 1e-9 from a
+ * kilobyte on. */
+#define UNITS_PER_BYTE 1048576.0
+
+SimNetwork *sim_network_open(void)
+{
+    SimNetwork *network = g_new0(SimNetwork, 1);
+    sg_link_t *links = sg_link_list();
+    network->links = g_array_new(FALSE, TRUE, sizeof(SimLink));
+    network->index = g_hash_table_new(NULL, NULL);
+    for (size_t i = 0; i < sg_link_count(); i++) {
+        SimLink link = {
+            .link = links[i],
+            .link_class = link_class_of(sg_link_get_name(links[i])),
+            .bandwidth_bytes_per_s = sg_link_get_bandwidth(links[i]),
+        };
+        sg_link_set_latency(link.link, 0);
+        sg_link_set_bandwidth(link.link, link.bandwidth_bytes_per_s * UNITS_PER_BYTE);
+        g_array_append_val(network->links, link);
+        g_hash_table_insert(network->index, link.link, GINT_TO_POINTER((int)i + 1));
+    }
+    free(links);
+    return network;
+}
+
+void sim_network_route(const SimNetwork *network, SimRoute *route)
+{
+    xbt_dynar_t links = xbt_dynar_new(sizeof(sg_link_t), NULL);
+    sg_host_get_route(route->from, route->to, links);
+    int n = (int)xbt_dynar_length(links), n_engine = 0;
+    route->links = g_new(int, n + 1);
+    route->n_links = 0;
+    for (int i = 0; i < n; i++) {
+        sg_link_t link = xbt_dynar_get_as(links, (unsigned)i, sg_link_t);
+        int index = GPOINTER_TO_INT(g_hash_table_lookup(network->index, link)) - 1;
+        /* SimGrid's loopback of a host is in no list. */
+        if (index < 0)
+            continue;
+        if (g_array_index(network->links, SimLink, index).link_class == LINK_ENGINE)
+            route->links[n - ++n_engine] = index;
+        else
+            route->links[route->n_links++] = index;
+    }
+    for (int i = 0; i < n_engine; i++)
+        route->links[route->n_links + i] = route->links[n - n_engine + i];
+    route->n_engine_links = n_engine;
+    xbt_dynar_free(&links);
+}
+
+void sim_network_limit(const SimNetwork *network, const SimRoute *route, double bytes_per_s)
+{
+    for (int i = 0; i < route->n_engine_links; i++) {
+        int index = route->links[route->n_links + i];
+        sg_link_set_bandwidth(g_array_index(network->links, SimLink, index).link,
+                              bytes_per_s * UNITS_PER_BYTE);
+    }
+}
+
+void sim_network_send(const SimRoute *route, double bytes)
+{
+    sg_host_sendto(route->from, route->to, bytes * UNITS_PER_BYTE);
+}

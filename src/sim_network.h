@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* The links of a loaded platform and the routes of flows over them: their ceilings, and the
+ * bytes that they carry. Private to sim_*.c, in a child that has loaded the platform. */
+#pragma once
+
+#include "sim.h"
+
+#include <simgrid/host.h>
+#include <simgrid/link.h>
+
+G_BEGIN_DECLS
+
+typedef struct {
+    sg_link_t link;
+    LinkClass link_class;
+    double bandwidth_bytes_per_s; /* as the platform says */
+    double bytes;
+    double peak_utilisation_frac;
+} SimLink;
+
+typedef struct {
+    GArray *links;     /* SimLink */
+    GHashTable *index; /* sg_link_t → index + 1 */
+} SimNetwork;
+
+typedef struct {
+    sg_host_t from, to;
+    int n_links, n_engine_links;
+    int *links; /* indices of SimNetwork.links; engine links last */
+} SimRoute;
+
+/* Reads the links and takes away their latency: what latency there is, collectives sleep, and
+ * SimGrid would share a link in inverse proportion to it. */
+SimNetwork *sim_network_open(void);
+
+/* In an actor, since the platform is complete only when the simulation runs; SimGrid aborts
+ * where a route is missing. */
+void sim_network_route(const SimNetwork *network, SimRoute *route);
+
+/* What the route's engine links let through. */
+void sim_network_limit(const SimNetwork *network, const SimRoute *route, double bytes_per_s);
+
+/* Blocks until the bytes have flowed. */
+void sim_network_send(const SimRoute *route, double bytes);
+
+G_END_DECLS

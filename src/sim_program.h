@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* A schedule made ready to replay: each stream's timed ops in segments, each of which starts
+ * when other streams have ended so many of theirs. Private to sim_*.c. */
+#pragma once
+
+#include "schedule.h"
+
+G_BEGIN_DECLS
+
+/* Consecutive ops of a stream, with no synchronisation inside: a collective, or a run of
+ * compute ops that is one execution. */
+typedef struct {
+    int first_op, n_ops;   /* slice of SimStream.ops */
+    double work_s;         /* COMPUTE: the sum */
+    int needed[N_STREAMS]; /* segments of each stream that end before this one starts */
+} SimSegment;
+
+typedef struct {
+    GArray *ops;      /* int: the stream's timed ops */
+    GArray *segments; /* SimSegment */
+} SimStream;
+
+typedef struct {
+    const Schedule *schedule;
+    SimStream streams[N_STREAMS];
+} SimProgram;
+
+SimProgram *sim_program_new(const Schedule *schedule);
+void sim_program_free(SimProgram *program);
+
+int sim_program_n_segments(const SimProgram *program, Stream stream);
+const SimSegment *sim_program_segment(const SimProgram *program, Stream stream, int index);
+/* Op of the schedule at which a segment starts. */
+int sim_program_op(const SimProgram *program, Stream stream, const SimSegment *segment,
+                   int index);
+
+/* The k-th collective of a step. */
+const Op *sim_program_collective(const SimProgram *program, int k);
+
+/* Times of all ops from those of the segments: [stream][segment]. Ops inside a segment share
+ * its time by their work; ALLOC and FREE happen when the ops before them on their stream have
+ * ended, the first ones at begin_s. */
+void sim_program_spread(const SimProgram *program, double *const segment_start_s[N_STREAMS],
+                        double *const segment_end_s[N_STREAMS], double begin_s,
+                        double *op_start_s, double *op_end_s);
+
+G_END_DECLS

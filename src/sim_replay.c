@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/* The child of a simulation. Each stream with compute ops is an actor on its GPU; the NCCL
+ * streams of all ranks are one actor, since their collectives are entered and left together. An
+ * op that has ended raises a counter of its stream; an actor sleeps on a semaphore only where
+ * the counters say that it must. */
+#include "sim_replay.h"
+
+#include "sim_collective.h"
+#include "sim_engine.h"
+
+#include <math.h>
+#include <simgrid/actor.h>
+#include <simgrid/config.h>
+#include <simgrid/engine.h>
+#include <string.h>
+#include <xbt/config.h>
+
+/* Actors need little stack, and there are thousands. */
+#define STACK_KIB 64
+/* SimGrid takes dates that are this close for one (its default: 1 ns). */
+#define TIMING_PRECISION_S 1e-13
+
+typedef struct _World World;
+
+/* A rank on its way through the steps. Arrays by stream, then by segment of the step. */
+typedef struct {
+    World *world;
+    const SimProgram *program;
+    int ended[N_STREAMS]; /* segments, over all steps */
+    int n_segments[N_STREAMS];
+    double *start_s[N_STREAMS], *end_s[N_STREAMS];
+    double step_end_s[SIM_MAX_STEPS];
+    gboolean is_blocked[N_STREAMS];
+    sg_sem_t wake[N_STREAMS]; /* made when first needed */
+    gboolean is_at_collective;
+} Rank;
+
+typedef struct {
+    Rank *rank;
+    Stream stream;
+} StreamActor;
+
+struct _World {
+    const SimReplay *replay;
+    SimConductor *conductor;
+    Rank *ranks;
+    int n_ranks;
+    int n_at_collective;
+    gboolean conductor_is_blocked;
+    sg_sem_t all_at_collective;
+};
+
+/* Whether the stream's next segment may start: what it needs has ended, and so has all of the
+ * rank's previous step. */
+static gboolean segment_is_ready(const Rank *rank, Stream stream)
+{
+    int step = rank->ended[stream] / rank->n_segments[stream];
+    int index = rank->ended[stream] % rank->n_segments[stream];
+    const SimSegment *segment = sim_program_segment(rank->program, stream, index);
+    for (int s = 0; s < N_STREAMS; s++)
+        if (rank->ended[s] < step * rank->n_segments[s] + segment->needed[s])
+            return FALSE;
+    return TRUE;
+}
+
+static gboolean stream_has_ended(const Rank *rank, Stream stream)
+{
+    int n_steps = rank->world->replay->n_steps;
+    return rank->ended[stream] == n_steps * rank->n_segments[stream];
+}
+
+/* The rank's NCCL stream has reached its next collective, or not. */
+static void collective_arrive(Rank *rank)
+{
+    World *world = rank->world;
+    if (rank->is_at_collective || stream_has_ended(rank, STREAM_NCCL) ||
+        !segment_is_ready(rank, STREAM_NCCL))
+        return;
+    rank->is_at_collective = TRUE;
+    if (++world->n_at_collective == world->n_ranks && world->conductor_is_blocked) {
+        world->conductor_is_blocked = FALSE;
+        sg_sem_release(world->all_at_collective);
+    }
+}
+
+/* Something of the rank has ended: wakes what waited for it. */
+static void rank_advance(Rank *rank)
+{
+    for (int s = 0; s < N_STREAMS; s++)
+        if (rank->is_blocked[s] && segment_is_ready(rank, (Stream)s)) {
+            rank->is_blocked[s] = FALSE;
+            sg_sem_release(rank->wake[s]);
+        }
+    collective_arrive(rank);
+}
+
+static void segment_end(Rank *rank, Stream stream, double start_s)
+{
+    int step = rank->ended[stream] / rank->n_segments[stream];
+    int index = rank->ended[stream] % rank->n_segments[stream];
+    double now_s = simgrid_get_clock();
+    rank->start_s[stream][index] = start_s;
+    rank->end_s[stream][index] = now_s;
+    rank->step_end_s[step] = MAX(rank->step_end_s[step], now_s);
+    rank->ended[stream]++;
+}
+
+static void stream_actor(int argc, char *argv[])
+{
+    (void)argc;
+    (void)argv;
+    const StreamActor *actor = sg_actor_self_get_data();
+    Rank *rank = actor->rank;
+    Stream stream = actor->stream;
+    while (!stream_has_ended(rank, stream)) {
+        if (!segment_is_ready(rank, stream)) {
+            if (!rank->wake[stream])
+                rank->wake[stream] = sg_sem_init(0);
+            rank->is_blocked[stream] = TRUE;
+            sg_sem_acquire(rank->wake[stream]);
+        }
+        int index = rank->ended[stream] % rank->n_segments[stream];
+        const SimSegment *segment = sim_program_segment(rank->program, stream, index);
+        double start_s = simgrid_get_clock();
+        if (segment->work_s > 0)
+            sg_actor_execute(segment->work_s * 1e9); /* "1Gf" is the profile's speed */
+        segment_end(rank, stream, start_s);
+        rank_advance(rank);
+    }
+}
+
+/* The last rank's arrival starts a collective, and all leave it together. */
+static void collective_run(World *world, int k, gboolean is_last_step)
+{
+    if (world->n_at_collective < world->n_ranks) {
+        world->conductor_is_blocked = TRUE;
+        sg_sem_acquire(world->all_at_collective);
+    }
+    double start_s = simgrid_get_clock();
+    sim_conductor_run(world->conductor, k, is_last_step);
+    world->n_at_collective = 0;
+    for (int r = 0; r < world->n_ranks; r++) {
+        world->ranks[r].is_at_collective = FALSE;
+        segment_end(&world->ranks[r], STREAM_NCCL, start_s);
+    }
+    for (int r = 0; r < world->n_ranks; r++)
+        rank_advance(&world->ranks[r]);
+}
+
+static void conductor_actor(int argc, char *argv[])
+{
+    (void)argc;
+    (void)argv;
+    World *world = sg_actor_self_get_data();
+    const SimReplay *replay = world->replay;
+    sim_conductor_route(world->conductor);
+    replay->outcome->progress = SIM_RUNNING;
+    for (int r = 0; r < world->n_ranks; r++)
+        collective_arrive(&world->ranks[r]);
+    for (int step = 0; step < replay->n_steps; step++)
+        for (int k = 0; k < (int)replay->plan_of->len; k++)
+            collective_run(world, k, step == replay->n_steps - 1);
+}
+
+static void actor_start(const char *name, sg_host_t host, void (*code)(int, char *[]),
+                        void *data)
+{
+    sg_actor_t actor = sg_actor_init(name, host);
+    sg_actor_set_data(actor, data);
+    sg_actor_start(actor, code, 0, NULL);
+}
+
+static void rank_start(World *world, int r)
+{
+    const SimReplay *replay = world->replay;
+    Rank *rank = &world->ranks[r];
+    sg_host_t host = sg_host_by_name(cluster_gpu(replay->cluster, r)->gpu_host);
+    rank->world = world;
+    rank->program = g_ptr_array_index(replay->programs, replay->job->program_of_rank[r]);
+    for (int s = 0; s < N_STREAMS; s++) {
+        int n = rank->n_segments[s] = sim_program_n_segments(rank->program, (Stream)s);
+        if (n == 0)
+            continue;
+        rank->start_s[s] = g_new0(double, n);
+        rank->end_s[s] = g_new0(double, n);
+        if (s == STREAM_NCCL)
+            continue;
+        StreamActor *actor = g_new(StreamActor, 1);
+        *actor = (StreamActor){.rank = rank, .stream = (Stream)s};
+        actor_start(stream_name((Stream)s), host, stream_actor, actor);
+    }
+}
+
+/* Of the first rank that didn't finish: the lowest op that never ended. */
+static void stuck_find(const World *world)
+{
+    SimOutcome *outcome = world->replay->outcome;
+    outcome->stuck_rank = outcome->stuck_op = -1;
+    for (int r = 0; r < world->n_ranks && outcome->stuck_rank < 0; r++) {
+        const Rank *rank = &world->ranks[r];
+        for (int s = 0; s < N_STREAMS; s++) {
+            if (stream_has_ended(rank, (Stream)s))
+                continue;
+            const SimSegment *segment = sim_program_segment(
+                rank->program, (Stream)s, rank->ended[s] % rank->n_segments[s]);
+            int op = sim_program_op(rank->program, (Stream)s, segment, 0);
+            if (outcome->stuck_rank < 0 || op < outcome->stuck_op)
+                outcome->stuck_op = op;
+            outcome->stuck_rank = r;
+        }
+    }
+}
+
+static void steps_conclude(const World *world)
+{
+    SimOutcome *outcome = world->replay->outcome;
+    int last = world->replay->n_steps - 1;
+    double first_s = G_MAXDOUBLE;
+    for (int r = 0; r < world->n_ranks; r++) {
+        for (int step = 0; step <= last; step++)
+            outcome->step_end_s[step] =
+                MAX(outcome->step_end_s[step], world->ranks[r].step_end_s[step]);
+        first_s = MIN(first_s, world->ranks[r].step_end_s[last]);
+    }
+    outcome->ranks_end_together =
+        outcome->step_end_s[last] - first_s <= 1e-12 * outcome->step_end_s[last];
+}
+
+/* The last step, in time since the end of the one before it. */
+static void timeline_fill(const World *world)
+{
+    const SimReplay *replay = world->replay;
+    Timeline *timeline = replay->timeline;
+    int last = replay->n_steps - 1;
+    double origin_s = last > 0 ? replay->outcome->step_end_s[last - 1] : 0;
+    for (int r = 0; r < world->n_ranks; r++) {
+        const Rank *rank = &world->ranks[r];
+        double begin_s = last > 0 ? rank->step_end_s[last - 1] : 0;
+        sim_program_spread(rank->program, rank->start_s, rank->end_s, begin_s,
+                           &timeline->start_s[timeline->first[r]],
+                           &timeline->end_s[timeline->first[r]]);
+    }
+    for (int i = 0; i < timeline->first[timeline->n_ranks]; i++) {
+        timeline->start_s[i] -= origin_s;
+        timeline->end_s[i] -= origin_s;
+    }
+}
+
+static void links_write(const SimNetwork *network, FILE *file)
+{
+    for (guint i = 0; i < network->links->len; i++) {
+        const SimLink *link = &g_array_index(network->links, SimLink, i);
+        const char *name = sg_link_get_name(link->link);
+        SimLinkRecord record = {
+            .link_class = link->link_class,
+            .name_length = (int)strlen(name),
+            .bandwidth_bytes_per_s = link->bandwidth_bytes_per_s,
+            .bytes = link->bytes,
+            .peak_utilisation_frac = link->peak_utilisation_frac,
+        };
+        if (link->link_class == LINK_ENGINE)
+            continue;
+        fwrite(&record, sizeof record, 1, file);
+        fwrite(name, 1, (size_t)record.name_length, file);
+    }
+    fflush(file);
+}
+
+void sim_replay_run(void *data)
+{
+    SimReplay *replay = data;
+    World world = {.replay = replay, .n_ranks = replay->job->n_ranks};
+    sim_engine_load(replay->cluster->xml_file);
+    sg_cfg_set_int("contexts/stack-size", STACK_KIB);
+    sg_cfg_set_double("surf/precision", TIMING_PRECISION_S);
+    replay->outcome->progress = SIM_ROUTING;
+    SimNetwork *network = sim_network_open();
+    world.ranks = g_new0(Rank, world.n_ranks);
+    world.all_at_collective = sg_sem_init(0);
+    world.conductor = sim_conductor_new(replay, network);
+    actor_start("conductor", sg_host_by_name(cluster_gpu(replay->cluster, 0)->gpu_host),
+                conductor_actor, &world);
+    for (int r = 0; r < world.n_ranks; r++)
+        rank_start(&world, r);
+    simgrid_run();
+    stuck_find(&world);
+    if (replay->outcome->stuck_rank < 0) {
+        sim_conductor_account(world.conductor);
+        steps_conclude(&world);
+        timeline_fill(&world);
+        links_write(network, replay->links);
+    }
+    replay->outcome->progress = SIM_ENDED;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* A job's steps replayed on SimGrid: streams are actors, and a collective is flows that all
+ * ranks enter and leave together. Private to sim_*.c. */
+#pragma once
+
+#include "sim.h"
+#include "sim_program.h"
+
+#include <stdio.h>
+
+G_BEGIN_DECLS
+
+#define SIM_MAX_STEPS 8
+
+typedef enum { SIM_LOADING, SIM_ROUTING, SIM_RUNNING, SIM_ENDED } SimProgress;
+
+/* What a replay tells its parent, in shared memory. */
+typedef struct {
+    SimProgress progress;
+    int route_from, route_to;         /* ranks of the route being resolved */
+    int stuck_rank, stuck_op;         /* first op that never ended; -1: all did */
+    double step_end_s[SIM_MAX_STEPS]; /* of the last rank */
+    gboolean ranks_end_together;      /* in the last step */
+} SimOutcome;
+
+typedef struct {
+    const Cluster *cluster;
+    const Job *job;
+    GPtrArray *programs; /* SimProgram *, one for each of the job's */
+    GPtrArray *plans;    /* CollectivePlan *, distinct */
+    GArray *plan_of;     /* int: the plan of the k-th collective of a step */
+    int n_steps;
+    /* filled */
+    SimOutcome *outcome; /* shared memory */
+    Timeline *timeline;  /* shared memory; of the last step */
+    FILE *links;         /* SimLinkRecord, each followed by its name */
+} SimReplay;
+
+typedef struct {
+    LinkClass link_class;
+    int name_length;
+    double bandwidth_bytes_per_s, bytes, peak_utilisation_frac;
+} SimLinkRecord;
+
+/* The body of a child: `data` is a SimReplay. */
+void sim_replay_run(void *data);
+
+G_END_DECLS

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+/* Simulates a job until its step is steady, each attempt in a child of its own: plans the
+ * collectives, and turns what the child leaves behind into a result or an error. */
+#include "error.h"
+#include "sim.h"
+#include "sim_engine.h"
+#include "sim_replay.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Steps are equal when they take the same time to this share of it. */
+#define STEADY_FRAC 1e-9
+
+/* Steps to simulate in each attempt. One is enough where all ranks end a step together. */
+static const int attempts[] = {1, 4, SIM_MAX_STEPS};
+
+void sim_result_free(SimResult *result)
+{
+    if (!result)
+        return;
+    timeline_free(result->timeline);
+    g_clear_pointer(&result->links, g_array_unref);
+    g_clear_pointer(&result->collectives, g_array_unref);
+    g_free(result);
+}
+
+static gboolean same_collective(const Op *one, const Op *other)
+{
+    return one->collective == other->collective && one->payload_bytes == other->payload_bytes &&
+           one->root == other->root;
+}
+
+static const SimProgram *program_at(const SimReplay *replay, guint index)
+{
+    return g_ptr_array_index(replay->programs, index);
+}
+
+/* Ranks meet in collectives by their order alone, as in NCCL: programs must agree. */
+static gboolean collectives_check(const SimReplay *replay, GError **error)
+{
+    const SimProgram *first = program_at(replay, 0);
+    int n = sim_program_n_segments(first, STREAM_NCCL);
+    for (guint p = 1; p < replay->programs->len; p++) {
+        const SimProgram *program = program_at(replay, p);
+        int n_here = sim_program_n_segments(program, STREAM_NCCL);
+        if (n_here != n) {
+            g_set_error(error, ZEROSIM_ERROR, ERROR_SIMULATION,
+                        "program %u has %d collectives a step and program 0 has %d", p, n_here,
+                        n);
+            return FALSE;
+        }
+        for (int k = 0; k < n; k++) {
+            const Op *a = sim_program_collective(first, k);
+            const Op *b = sim_program_collective(program, k);
+            if (same_collective(a, b))
+                continue;
+            g_set_error(error, ZEROSIM_ERROR, ERROR_SIMULATION,
+                        "collective %d is %s of %" G_GINT64_FORMAT " bytes (%s) in program 0 "
+                        "and %s of %" G_GINT64_FORMAT " bytes (%s) in program %u",
+                        k, collective_name(a->collective), a->payload_bytes,
+                        schedule_label(first->schedule, a->label),
+                        collective_name(b->collective), b->payload_bytes,
+                        schedule_label(program->schedule, b->label), p);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+static int plan_find(const GArray *ops, const Op *op)
+{
+    for (guint i = 0; i < ops->len; i++)
+        if (same_collective(g_array_index(ops, const Op *, i), op))
+            return (int)i;
+    return -1;
+}
+
+/* Equal collectives share a plan. */
+static void plans_build(SimReplay *replay, const NcclOptions *nccl)
+{
+    const SimProgram *program = program_at(replay, 0);
+    int n_ranks = replay->job->n_ranks;
+    g_autoptr(GArray) planned = g_array_new(FALSE, FALSE, sizeof(const Op *));
+    g_autofree int *members = g_new(int, n_ranks);
+    for (int r = 0; r < n_ranks; r++)
+        members[r] = r;
+    for (int k = 0; k < sim_program_n_segments(program, STREAM_NCCL); k++) {
+        const Op *op = sim_program_collective(program, k);
+        int plan = plan_find(planned, op);
+        if (plan < 0) {
+            plan = (int)planned->len;
+            g_array_append_val(planned, op);
+            g_ptr_array_add(replay->plans,
+                            collective_plan(replay->cluster, members, n_ranks, op->collective,
+                                            op->payload_bytes, op->root, nccl));
+        }
+        g_array_append_val(replay->plan_of, plan);
+    }
+}
+
+static void replay_free(SimReplay *replay)
+{
+    g_ptr_array_unref(replay->programs);
+    g_ptr_array_unref(replay->plans);
+    g_array_unref(replay->plan_of);
+    timeline_free(replay->timeline);
+    if (replay->outcome != MAP_FAILED)
+        munmap(replay->outcome, sizeof *replay->outcome);
+    g_clear_pointer(&replay->links, fclose);
+    g_free(replay);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(SimReplay, replay_free)
+
+static SimReplay *replay_new(const Cluster *cluster, const Job *job)
+{
+    SimReplay *replay = g_new0(SimReplay, 1);
+    replay->cluster = cluster;
+    replay->job = job;
+    replay->programs = g_ptr_array_new_with_free_func((GDestroyNotify)sim_program_free);
+    replay->plans = g_ptr_array_new_with_free_func((GDestroyNotify)collective_plan_free);
+    replay->plan_of = g_array_new(FALSE, FALSE, sizeof(int));
+    replay->timeline = timeline_new(job);
+    replay->outcome = mmap(NULL, sizeof *replay->outcome, PROT_READ | PROT_WRITE,
+                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    replay->links = tmpfile();
+    for (guint p = 0; p < job->programs->len; p++)
+        g_ptr_array_add(replay->programs, sim_program_new(g_ptr_array_index(job->programs, p)));
+    return replay;
+}
+
+static gboolean stuck_fail(const SimReplay *replay, GError **error)
+{
+    int rank = replay->outcome->stuck_rank;
+    const Schedule *schedule = job_program(replay->job, rank);
+    const Op *op = schedule_op(schedule, replay->outcome->stuck_op);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_SIMULATION,
+                "deadlock: op %d of rank %d (%s %s) never ends", replay->outcome->stuck_op,
+                rank, phase_name(op->phase), schedule_label(schedule, op->label));
+    return FALSE;
+}
+
+static gboolean death_fail(const SimReplay *replay, const char *complaint, GError **error)
+{
+    const SimOutcome *outcome = replay->outcome;
+    if (outcome->progress == SIM_ROUTING)
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "%s: no route from rank %d to rank %d: %s", replay->cluster->name,
+                    outcome->route_from, outcome->route_to, complaint);
+    else
+        g_set_error(error, ZEROSIM_ERROR,
+                    outcome->progress == SIM_LOADING ? ERROR_INPUT : ERROR_SIMULATION, "%s: %s",
+                    replay->cluster->name, complaint);
+    return FALSE;
+}
+
+static gboolean attempt_run(SimReplay *replay, int n_steps, GError **error)
+{
+    g_autofree char *complaint = NULL;
+    memset(replay->outcome, 0, sizeof *replay->outcome);
+    replay->n_steps = n_steps;
+    SimChildEnd end = sim_engine_run_child(sim_replay_run, replay, 0, &complaint);
+    if (end != SIM_CHILD_DONE || replay->outcome->progress != SIM_ENDED)
+        return death_fail(replay, complaint ? complaint : "SimGrid ended too early", error);
+    return replay->outcome->stuck_rank < 0 || stuck_fail(replay, error);
+}
+
+static double step_time_s(const SimOutcome *outcome, int step)
+{
+    return outcome->step_end_s[step] - (step > 0 ? outcome->step_end_s[step - 1] : 0);
+}
+
+/* A step is steady when the next one would repeat it: all streams are empty at its end, so it
+ * is if the ranks end it together; else when it took the time of the one before it. */
+static gboolean is_steady(const SimReplay *replay)
+{
+    const SimOutcome *outcome = replay->outcome;
+    int last = replay->n_steps - 1;
+    if (outcome->ranks_end_together)
+        return TRUE;
+    if (last < 2)
+        return FALSE;
+    double time_s = step_time_s(outcome, last);
+    return fabs(time_s - step_time_s(outcome, last - 1)) <= STEADY_FRAC * time_s;
+}
+
+static int link_use_compare(gconstpointer one, gconstpointer other)
+{
+    return strcmp(((const LinkUse *)one)->name, ((const LinkUse *)other)->name);
+}
+
+static void link_use_clear(gpointer data)
+{
+    g_free(((LinkUse *)data)->name);
+}
+
+static GArray *links_read(FILE *file)
+{
+    GArray *links = g_array_new(FALSE, TRUE, sizeof(LinkUse));
+    SimLinkRecord record;
+    g_array_set_clear_func(links, link_use_clear);
+    rewind(file);
+    while (fread(&record, sizeof record, 1, file) == 1) {
+        LinkUse link = {
+            .name = g_malloc0((gsize)record.name_length + 1),
+            .link_class = record.link_class,
+            .bandwidth_bytes_per_s = record.bandwidth_bytes_per_s,
+            .bytes = record.bytes,
+            .peak_utilisation_frac = record.peak_utilisation_frac,
+        };
+        if (fread(link.name, 1, (size_t)record.name_length, file) != (size_t)record.name_length)
+            g_assert_not_reached();
+        g_array_append_val(links, link);
+    }
+    g_array_sort(links, link_use_compare);
+    return links;
+}
+
+static SimResult *result_new(SimReplay *replay)
+{
+    SimResult *result = g_new0(SimResult, 1);
+    result->timeline = g_steal_pointer(&replay->timeline);
+    result->timeline->step_time_s = step_time_s(replay->outcome, replay->n_steps - 1);
+    result->links = links_read(replay->links);
+    result->collectives = g_array_new(FALSE, TRUE, sizeof(CollectiveUse));
+    result->n_steps = replay->n_steps;
+    result->is_steady = is_steady(replay);
+    for (guint k = 0; k < replay->plan_of->len; k++) {
+        const CollectivePlan *plan =
+            g_ptr_array_index(replay->plans, g_array_index(replay->plan_of, int, k));
+        CollectiveUse use = {.algorithm = plan->algorithm, .protocol = plan->protocol};
+        g_array_append_val(result->collectives, use);
+        result->n_flows += plan->flows->len;
+    }
+    return result;
+}
+
+SimResult *sim_run(const Cluster *cluster, const Job *job, const NcclOptions *nccl,
+                   GError **error)
+{
+    g_autoptr(SimReplay) replay = replay_new(cluster, job);
+    g_assert(job->n_ranks <= cluster_n_ranks(cluster));
+    if (replay->outcome == MAP_FAILED || !replay->links) {
+        g_set_error_literal(error, ZEROSIM_ERROR, ERROR_SIMULATION,
+                            "no memory or temporary file for a simulation");
+        return NULL;
+    }
+    if (!collectives_check(replay, error))
+        return NULL;
+    plans_build(replay, nccl);
+    for (guint i = 0; i < G_N_ELEMENTS(attempts); i++) {
+        if (ftruncate(fileno(replay->links), 0) != 0)
+            return NULL;
+        rewind(replay->links);
+        if (!attempt_run(replay, attempts[i], error))
+            return NULL;
+        if (is_steady(replay))
+            break;
+    }
+    return result_new(replay);
+}
