@@ -8,6 +8,8 @@
  * power limits, and every library's particular choice of kernel. */
 #include "profile_roofline.h"
 
+#include <math.h>
+
 /* NVIDIA, "Matrix Multiplication Background User's Guide": a product is cut into tiles, one a
  * streaming multiprocessor at a time, so the last wave of tiles may leave most of them idle.
  * 256x128 is the guide's most efficient tile; smaller ones reuse operands less, and their
@@ -19,9 +21,11 @@ typedef struct {
 
 static const Tile tiles[] = {{256, 128, 1.0}, {128, 256, 1.0}, {128, 128, 0.93}, {64, 64, 0.6}};
 
-/* Depth at which a tile's main loop takes as long as filling its pipeline and writing its
- * result; assumed: about 1 us on an A100 multiprocessor. */
-#define GEMM_HALF_DEPTH 128.0
+/* What a tile spends on filling its pipeline and writing its result, beside its main loop;
+ * assumed, about two round trips to memory and the store. It is a ramp k / (k + k0) with k0 =
+ * this x a multiprocessor's rate / the tile's flops per step of k: 57 for the largest tile on
+ * an A100, 138 on an H100. */
+#define TILE_OVERHEAD_S 1.5e-6
 /* cuBLAS cuts deep, small products along k over idle multiprocessors, up to this many ways. */
 #define GEMM_MAX_SPLIT 16
 
@@ -35,26 +39,29 @@ static const Tile tiles[] = {{256, 128, 1.0}, {128, 256, 1.0}, {128, 128, 0.93},
  * chasing takes 0.4 to 0.6 us on these GPUs (Chips and Cheese; Luo et al. 2024). */
 #define MEMORY_FILL_S 1e-6
 
-static double tile_efficiency(const Tile *tile, const gint64 *d, int split, int n_sms)
+static double tile_efficiency(const Tile *tile, const gint64 *d, int split,
+                              double sm_flop_per_s, int n_sms)
 {
     double useful = (double)d[0] * d[1] * d[2] / ((double)tile->m * tile->n);
     gint64 rows = (d[1] + tile->m - 1) / tile->m, columns = (d[2] + tile->n - 1) / tile->n;
     double n_tiles = (double)d[0] * rows * columns;
-    double waves = (double)(gint64)((n_tiles * split + n_sms - 1) / n_sms);
+    double waves = ceil(n_tiles * split / n_sms);
     double depth = (double)d[3] / split;
-    return tile->efficiency * useful * split / (waves * n_sms) * depth /
-           (depth + GEMM_HALF_DEPTH);
+    double half_depth = TILE_OVERHEAD_S * sm_flop_per_s / (2.0 * tile->m * tile->n);
+    double occupied = useful * split / (waves * n_sms);
+    return tile->efficiency * occupied * depth / (depth + half_depth);
 }
 
 /* The best tile and split for the shape, as cuBLAS's heuristics look for. */
-static double gemm_efficiency(const Kernel *kernel, int n_sms)
+static double gemm_flop_per_s(const Kernel *kernel, double ceiling_flop_per_s, int n_sms)
 {
     double best = 0;
     for (gsize i = 0; i < G_N_ELEMENTS(tiles); i++) {
         for (int split = 1; split <= GEMM_MAX_SPLIT; split *= 2)
-            best = MAX(best, tile_efficiency(&tiles[i], kernel->dimension, split, n_sms));
+            best = MAX(best, tile_efficiency(&tiles[i], kernel->dimension, split,
+                                             ceiling_flop_per_s / n_sms, n_sms));
     }
-    return best;
+    return best * ceiling_flop_per_s;
 }
 
 static double attention_efficiency(const Kernel *kernel)
@@ -70,7 +77,7 @@ static double compute_flop_per_s(const Profile *profile, const Kernel *kernel)
     DType dtype = profile->peak_flop_per_s[kernel->dtype] > 0 ? kernel->dtype : DTYPE_FP32;
     double peak = profile->peak_flop_per_s[dtype];
     if (kernel->op == KERNEL_GEMM)
-        return profile->achievable_flop_per_s[dtype] * gemm_efficiency(kernel, profile->n_sms);
+        return gemm_flop_per_s(kernel, profile->achievable_flop_per_s[dtype], profile->n_sms);
     if (kernel->op == KERNEL_ATTENTION_FORWARD)
         return peak * profile->attention_forward_frac * attention_efficiency(kernel);
     if (kernel->op == KERNEL_ATTENTION_BACKWARD)

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside the model module: what a family of models is, and the layers that families are built
+ * from. A new family is one model_<family>.c and one line of model.c's table. */
+#pragma once
+
+#include "json_in.h"
+#include "model.h"
+
+G_BEGIN_DECLS
+
+typedef struct {
+    Model *model;
+    JsonIn config; /* of the whole file */
+    const ModelOptions *options;
+    GPtrArray *warnings;
+    GHashTable *parameter_index; /* name → index + 1 */
+    GStringChunk *names;
+    gint64 tokens; /* micro_batch x sequence_length */
+    DType stream;  /* of the residual stream and the norms: fp32 under autocast */
+    DType linear;  /* of what linear layers read and write; 16-bit around fp8 products */
+    int block;     /* given to new layers */
+} ModelBuild;
+
+/* A member that must have one value, because no other is modelled. `accepted` is JSON; absent
+ * and null pass too. */
+typedef struct {
+    const char *member;
+    const char *accepted;
+} FixedMember;
+
+typedef struct {
+    const char *model_type;
+    gboolean (*build)(ModelBuild *build, GError **error);
+    const char *const *architectures; /* the first is meant when the file names none */
+    const char *const *modelled;
+    const char *const *irrelevant; /* beside those every family has */
+    const char *const *unmodelled;
+    const FixedMember *fixed;
+} ModelFamily;
+
+extern const ModelFamily model_family_gpt2, model_family_llama, model_family_bert;
+
+/* -- model.c: reading */
+
+/* A size: required unless `value` is positive already. */
+gboolean model_read_size(const ModelBuild *build, const char *key, gint64 *value,
+                         GError **error);
+/* Required, and bounded so that a typing mistake can't fill the memory with layers. */
+gboolean model_read_layers(const ModelBuild *build, const char *key, gint64 *value,
+                           GError **error);
+/* `whole` must be a multiple of `parts`. */
+gboolean model_check_heads(const ModelBuild *build, const char *whole_key, gint64 whole,
+                           const char *parts_key, gint64 parts, GError **error);
+/* The product must be a size itself. */
+gboolean model_check_product(const ModelBuild *build, const char *what, gint64 a, gint64 b,
+                             GError **error);
+/* A probability of dropout: the options', else the member's, else what `value` holds. */
+gboolean model_read_dropout(const ModelBuild *build, const char *key, double *value,
+                            GError **error);
+/* The architecture as an index into the family's list. */
+gboolean model_read_architecture(const ModelBuild *build, const ModelFamily *family, int *index,
+                                 GError **error);
+/* Resolves sequence_length and checks that the sizes of one step stay countable: `widest` is
+ * the most elements a token has anywhere. `positions` bounds the sequence if `learned`, else
+ * exceeding it is a warning. */
+gboolean model_resolve_sequence(ModelBuild *build, gint64 positions, gboolean learned,
+                                gint64 heads, gint64 widest, GError **error);
+/* Attention's part of flops_per_token: 12 L H Q T for `n_layers` of heads x head_dim `width`.
+ */
+void model_attention_flops(ModelBuild *build, gint64 n_layers, gint64 width);
+const char *model_name_printf(ModelBuild *build, const char *format, ...) G_GNUC_PRINTF(2, 3);
+void model_add_parameter(ModelBuild *build, const char *name, gint64 rows, gint64 columns);
+/* "name.weight" of rows x columns and, if `bias` is positive, "name.bias" of so many. */
+void model_add_parameters(ModelBuild *build, const char *name, gint64 rows, gint64 columns,
+                          gint64 bias);
+
+/* -- model_layers.c: one function a kind of layer; each appends it to the model. A layer owns
+ * the parameters "name.weight" and "name.bias" where they were added before. */
+
+typedef struct {
+    const char *name;
+    gint64 rows, in, out;
+    gboolean linear_input; /* the input has the linears' type already: nothing to cast */
+    gboolean
+        shared_input;    /* an earlier layer reads it too: saved there, gradients are summed */
+    const char *tied_to; /* the parameter that is its weight; NULL: its own */
+} LinearShape;
+
+typedef struct {
+    gint64 heads, kv_heads, head_dim;
+    gboolean causal;
+    gboolean softmax_fp32; /* eager: the family's own code softmaxes in fp32 */
+    double dropout;
+} AttentionShape;
+
+typedef struct {
+    const char *name; /* as hidden_act spells it */
+    gboolean python;  /* a chain of elementwise kernels instead of one */
+    gboolean saves_input;
+} Activation;
+
+void layer_embedding(ModelBuild *build, const char *name, gint64 rows, gboolean tied);
+void layer_linear(ModelBuild *build, const LinearShape *shape);
+void layer_layernorm(ModelBuild *build, const char *name, gint64 rows, gint64 width);
+void layer_rmsnorm(ModelBuild *build, const char *name, gint64 rows, gint64 width);
+void layer_rope(ModelBuild *build, const char *name, gint64 width);
+void layer_attention(ModelBuild *build, const char *name, const AttentionShape *shape);
+/* NULL and an ERROR_UNMODELLED that lists those known. */
+const Activation *activation_find(const ModelBuild *build, const char *key, const char *name,
+                                  GError **error);
+void layer_activation(ModelBuild *build, const char *name, const Activation *activation,
+                      gint64 rows, gint64 width);
+void layer_swiglu(ModelBuild *build, const char *name, gint64 width);
+void layer_tanh(ModelBuild *build, const char *name, gint64 rows, gint64 width);
+/* Nothing when the probability is 0. `dtype` is that of its input. */
+void layer_dropout(ModelBuild *build, const char *name, gint64 width, double probability,
+                   DType dtype);
+void layer_residual(ModelBuild *build, const char *name, gint64 width);
+/* Cross entropy over the logits of every token. */
+void layer_cross_entropy(ModelBuild *build, gint64 vocabulary);
+/* The stand-in for a loss where the model ends without a head: a mean. */
+void layer_mean_loss(ModelBuild *build, gint64 rows, gint64 width);
+
+G_END_DECLS

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+/* The layers that transformer models are made of: which kernels PyTorch runs for each, and
+ * which tensors autograd keeps. Every saved tensor is counted in one layer: as the input of the
+ * layer that keeps it; queries, keys and values in the attention core. The few bytes a row of
+ * norm statistics and random states are left out. Under autocast the residual stream and the
+ * norms are fp32, and each linear layer casts its own copy of its input. Under torch.compile
+ * chains of elementwise kernels become one: a model, from which memory-bound neighbours that
+ * Inductor fuses (dropout, casts) vanish. */
+#include "model_family.h"
+
+#include "error.h"
+
+#include <string.h>
+
+/* What is left of an elementwise kernel under torch.compile: tensors read and written in place
+ * of the whole chain; none when it melts into its neighbour. */
+typedef struct {
+    KernelOp op;
+    int reads, writes;
+} FusedRow;
+
+static const FusedRow fused_rows[] = {
+    {KERNEL_RMSNORM_PYTHON_FORWARD, 1, 1},
+    {KERNEL_RMSNORM_PYTHON_BACKWARD, 4, 1},
+    {KERNEL_LAYERNORM_FORWARD, 1, 1},
+    {KERNEL_LAYERNORM_BACKWARD, 4, 1},
+    {KERNEL_GELU_FORWARD, 1, 1},
+    {KERNEL_GELU_BACKWARD, 2, 1},
+    {KERNEL_GELU_PYTHON_FORWARD, 1, 1},
+    {KERNEL_GELU_PYTHON_BACKWARD, 2, 1},
+    {KERNEL_SWIGLU_FORWARD, 2, 1},
+    {KERNEL_SWIGLU_BACKWARD, 3, 2},
+    {KERNEL_ROPE_FORWARD, 1, 1},
+    {KERNEL_ROPE_BACKWARD, 1, 1},
+    {KERNEL_ADD, 1, 1},
+    {KERNEL_DROPOUT_FORWARD, 0, 0},
+    {KERNEL_DROPOUT_BACKWARD, 0, 0},
+};
+
+static const Activation activations[] = {
+    {"gelu", FALSE, TRUE},       {"gelu_new", TRUE, TRUE}, {"gelu_pytorch_tanh", FALSE, TRUE},
+    {"gelu_python", TRUE, TRUE}, {"silu", FALSE, TRUE},    {"relu", FALSE, FALSE},
+};
+
+static void run(GArray *kernels, Kernel kernel)
+{
+    g_array_append_val(kernels, kernel);
+}
+
+static void run_cast(GArray *kernels, gint64 elements, int from_bytes, int to_bytes)
+{
+    run(kernels, (Kernel){KERNEL_CAST, DTYPE_FP32, {elements, from_bytes, to_bytes}});
+}
+
+/* An elementwise kernel over rows x width, or what compiling makes of it. */
+static void run_elementwise(const ModelBuild *build, GArray *kernels, KernelOp op, DType dtype,
+                            gint64 rows, gint64 width)
+{
+    gint64 e = dtype_bytes(dtype);
+    for (gsize i = 0; build->options->compile && i < G_N_ELEMENTS(fused_rows); i++) {
+        const FusedRow *row = &fused_rows[i];
+        if (row->op != op)
+            continue;
+        if (row->reads > 0)
+            run(kernels,
+                (Kernel){KERNEL_FUSED, dtype, {rows * width, e * row->reads, e * row->writes}});
+        return;
+    }
+    run(kernels, (Kernel){op, dtype, {rows, width}});
+}
+
+static void attach(const ModelBuild *build, Layer *layer, const char *parameter)
+{
+    int index = GPOINTER_TO_INT(g_hash_table_lookup(build->parameter_index, parameter)) - 1;
+    if (index < 0)
+        return;
+    layer->parameters[layer->n_parameters++] = index;
+}
+
+/* `weight` NULL: "name.weight". */
+static Layer *layer_append(const ModelBuild *build, const char *name, const char *weight)
+{
+    Layer *layer = g_new0(Layer, 1);
+    g_autofree char *own_weight = g_strconcat(name, ".weight", NULL);
+    g_autofree char *bias = g_strconcat(name, ".bias", NULL);
+    layer->name = g_strdup(name);
+    layer->block = build->block;
+    layer->parameters = g_new0(int, 2);
+    layer->forward = g_array_new(FALSE, FALSE, sizeof(Kernel));
+    layer->backward = g_array_new(FALSE, FALSE, sizeof(Kernel));
+    attach(build, layer, weight ? weight : own_weight);
+    attach(build, layer, bias);
+    g_ptr_array_add(build->model->layers, layer);
+    return layer;
+}
+
+void layer_embedding(ModelBuild *build, const char *name, gint64 rows, gboolean tied)
+{
+    Layer *layer = layer_append(build, name, NULL);
+    const Parameter *table = model_parameter(build->model, layer->parameters[0]);
+    gint64 width = table->numel / table->rows;
+    gint64 e = dtype_bytes(build->stream);
+    run(layer->forward, (Kernel){KERNEL_EMBEDDING_FORWARD, build->stream, {rows, width}});
+    if (rows < build->tokens) /* the same rows for every sequence: gradients are summed */
+        run(layer->backward,
+            (Kernel){KERNEL_COLUMN_SUM, build->stream, {build->tokens / rows, rows * width}});
+    run(layer->backward,
+        (Kernel){KERNEL_EMBEDDING_BACKWARD, build->stream, {rows, width, table->rows}});
+    if (tied) /* added to the gradient that the head has left */
+        run(layer->backward, (Kernel){KERNEL_ACCUMULATE, build->stream, {table->numel * e}});
+    layer->saved_bytes = 8 * rows; /* the ids */
+    layer->forward_temporary_bytes = rows * width * e;
+    layer->backward_temporary_bytes = build->tokens * width * e;
+}
+
+static void linear_forward(const ModelBuild *build, const LinearShape *s, gint64 numel,
+                           gboolean cast_input, GArray *kernels)
+{
+    int stream = dtype_bytes(build->stream), linear = dtype_bytes(build->linear);
+    if (cast_input && !build->options->compile)
+        run_cast(kernels, s->rows * s->in, stream, linear);
+    if (build->options->autocast)
+        run_cast(kernels, numel, stream, linear);
+    if (build->options->compute == DTYPE_FP8) { /* scaled copies of both operands */
+        run_cast(kernels, s->rows * s->in, linear, 1);
+        run_cast(kernels, numel, linear, 1);
+    }
+    run(kernels, (Kernel){KERNEL_GEMM, build->options->compute, {1, s->rows, s->out, s->in}});
+}
+
+static void linear_backward(const ModelBuild *build, const LinearShape *s, gint64 numel,
+                            gint64 bias, gboolean cast_input, GArray *kernels)
+{
+    int stream = dtype_bytes(build->stream), linear = dtype_bytes(build->linear);
+    DType compute = build->options->compute;
+    if (compute == DTYPE_FP8)
+        run_cast(kernels, s->rows * s->out, linear, 1);
+    run(kernels, (Kernel){KERNEL_GEMM, compute, {1, s->rows, s->in, s->out}});
+    run(kernels, (Kernel){KERNEL_GEMM, compute, {1, s->out, s->in, s->rows}});
+    if (bias > 0)
+        run(kernels, (Kernel){KERNEL_COLUMN_SUM, build->linear, {s->rows, bias}});
+    if (build->options->autocast)
+        run_cast(kernels, numel + bias, linear, stream);
+    if (cast_input && !build->options->compile)
+        run_cast(kernels, s->rows * s->in, linear, stream);
+    if (s->shared_input)
+        run_elementwise(build, kernels, KERNEL_ADD,
+                        s->linear_input ? build->linear : build->stream, s->rows, s->in);
+}
+
+void layer_linear(ModelBuild *build, const LinearShape *s)
+{
+    Layer *layer = layer_append(build, s->name, s->tied_to);
+    gint64 numel = s->in * s->out, e = dtype_bytes(build->linear);
+    gint64 bias = layer->n_parameters == 2 ? s->out : 0;
+    gboolean cast_input = build->options->autocast && !s->linear_input;
+    linear_forward(build, s, numel, cast_input, layer->forward);
+    linear_backward(build, s, numel, bias, cast_input, layer->backward);
+
+    gint64 input = s->rows * s->in * e, output = s->rows * s->out * e;
+    layer->saved_bytes = s->shared_input && !cast_input ? 0 : input;
+    layer->forward_temporary_bytes = output;
+    layer->backward_temporary_bytes = input + output;
+    if (build->options->autocast) {
+        layer->cast_bytes = (numel + bias) * e;
+        layer->backward_temporary_bytes +=
+            numel * e; /* the weight's gradient before its cast */
+    }
+    if (build->options->compute == DTYPE_FP8)
+        layer->forward_temporary_bytes += s->rows * s->in + numel;
+}
+
+static void norm(ModelBuild *build, const char *name, gint64 rows, gint64 width,
+                 KernelOp forward, KernelOp backward, gint64 saved_bytes)
+{
+    Layer *layer = layer_append(build, name, NULL);
+    gint64 tensor = rows * width * dtype_bytes(build->stream);
+    run_elementwise(build, layer->forward, forward, build->stream, rows, width);
+    run_elementwise(build, layer->backward, backward, build->stream, rows, width);
+    layer->saved_bytes = saved_bytes;
+    layer->forward_temporary_bytes = tensor;
+    layer->backward_temporary_bytes = 2 * tensor;
+}
+
+void layer_layernorm(ModelBuild *build, const char *name, gint64 rows, gint64 width)
+{
+    norm(build, name, rows, width, KERNEL_LAYERNORM_FORWARD, KERNEL_LAYERNORM_BACKWARD,
+         rows * width * dtype_bytes(build->stream));
+}
+
+/* transformers' LlamaRMSNorm is Python: it keeps its input in fp32 (a copy, unless the input is
+ * fp32) and the normalised tensor; its output is the next linear layer's input. */
+void layer_rmsnorm(ModelBuild *build, const char *name, gint64 rows, gint64 width)
+{
+    gint64 e = dtype_bytes(build->stream);
+    gint64 saved = build->options->compile ? e : 4 + e;
+    norm(build, name, rows, width, KERNEL_RMSNORM_PYTHON_FORWARD,
+         KERNEL_RMSNORM_PYTHON_BACKWARD, rows * width * saved);
+    Layer *layer = g_ptr_array_index(build->model->layers, build->model->layers->len - 1);
+    if (!build->options->compile) /* squares, and gradients of the chain, in fp32 */
+        layer->forward_temporary_bytes += 4 * rows * width;
+    layer->backward_temporary_bytes += build->options->compile ? 0 : 8 * rows * width;
+}
+
+/* cos and sin have the residual stream's type, and so has their product with q and k. */
+void layer_rope(ModelBuild *build, const char *name, gint64 width)
+{
+    Layer *layer = layer_append(build, name, NULL);
+    run_elementwise(build, layer->forward, KERNEL_ROPE_FORWARD, build->stream, build->tokens,
+                    width);
+    run_elementwise(build, layer->backward, KERNEL_ROPE_BACKWARD, build->stream, build->tokens,
+                    width);
+    layer->forward_temporary_bytes = 2 * build->tokens * width * dtype_bytes(build->stream);
+    layer->backward_temporary_bytes = layer->forward_temporary_bytes;
+    if (!build->options->autocast || build->options->compile)
+        return;
+    int stream = dtype_bytes(build->stream), linear = dtype_bytes(build->linear);
+    run_cast(layer->forward, build->tokens * width, stream, linear);
+    run_cast(layer->backward, build->tokens * width, linear, stream);
+}
+
+static void attention_fused(ModelBuild *build, const AttentionShape *s, Layer *layer)
+{
+    gboolean cudnn = build->options->attention == ATTENTION_CUDNN;
+    gint64 sequence = build->model->sequence_length;
+    Kernel kernel = {
+        cudnn ? KERNEL_CUDNN_ATTENTION_FORWARD : KERNEL_ATTENTION_FORWARD,
+        build->linear,
+        {build->options->micro_batch, sequence, s->heads, s->kv_heads, s->head_dim, s->causal}};
+    run(layer->forward, kernel);
+    kernel.op = cudnn ? KERNEL_CUDNN_ATTENTION_BACKWARD : KERNEL_ATTENTION_BACKWARD;
+    run(layer->backward, kernel);
+    layer->saved_bytes += 4 * build->tokens * s->heads; /* fp32 logsumexp */
+    /* dQ is summed up in fp32. */
+    layer->backward_temporary_bytes += 4 * build->tokens * s->heads * s->head_dim;
+}
+
+/* Softmax over the score matrix with its scaling and mask. */
+static void eager_softmax(ModelBuild *build, gboolean in_fp32, gint64 rows, gint64 width,
+                          Layer *layer)
+{
+    gint64 e = dtype_bytes(build->linear), bytes = rows * width * e;
+    if (in_fp32) {
+        run(layer->forward, (Kernel){KERNEL_SOFTMAX_FORWARD, build->linear, {rows, width}});
+        run(layer->backward, (Kernel){KERNEL_SOFTMAX_BACKWARD, build->linear, {rows, width}});
+        return;
+    }
+    for (int i = 0; i < 3; i++) /* scale, mask, softmax: each reads and writes the scores */
+        run(layer->forward, (Kernel){KERNEL_SCALE, build->linear, {bytes}});
+    run(layer->backward, (Kernel){KERNEL_ACCUMULATE, build->linear, {bytes}});
+    run(layer->backward, (Kernel){KERNEL_SCALE, build->linear, {bytes}});
+}
+
+static void eager_products(ModelBuild *build, const AttentionShape *s, Layer *layer)
+{
+    DType compute = build->linear;
+    gint64 batch = build->options->micro_batch * s->heads, d = s->head_dim;
+    gint64 n = build->model->sequence_length;
+    run(layer->forward, (Kernel){KERNEL_GEMM, compute, {batch, n, n, d}});
+    run(layer->forward, (Kernel){KERNEL_GEMM, compute, {batch, n, d, n}});
+    for (int i = 0; i < 2; i++) {
+        run(layer->backward, (Kernel){KERNEL_GEMM, compute, {batch, n, n, d}});
+        run(layer->backward, (Kernel){KERNEL_GEMM, compute, {batch, n, d, n}});
+    }
+    gint64 output = build->tokens * s->heads * d * dtype_bytes(build->linear);
+    run(layer->forward, (Kernel){KERNEL_COPY, compute, {output}}); /* heads to the last axis */
+    run(layer->backward, (Kernel){KERNEL_COPY, compute, {output}});
+}
+
+/* Score matrices in memory. Saved: the softmax's output, in fp32 plus the cast that enters the
+ * product where softmax is computed in fp32; with dropout its output in place of that, and its
+ * mask (Korthikanti et al. 2022: 2 + 2 + 1 bytes in 16 bits). */
+static void attention_eager(ModelBuild *build, const AttentionShape *s, Layer *layer)
+{
+    gint64 e = dtype_bytes(build->linear), n = build->model->sequence_length;
+    gint64 rows = build->tokens * s->heads, scores = rows * n;
+    gboolean in_fp32 = s->softmax_fp32 || build->options->autocast;
+    eager_products(build, s, layer);
+    eager_softmax(build, in_fp32, rows, n, layer);
+    gint64 saved = in_fp32 ? 4 + (e < 4 ? e : 0) : e;
+    if (s->dropout > 0) {
+        run_elementwise(build, layer->forward, KERNEL_DROPOUT_FORWARD, build->linear, rows, n);
+        run_elementwise(build, layer->backward, KERNEL_DROPOUT_BACKWARD, build->linear, rows,
+                        n);
+        saved = (in_fp32 ? 4 : e) + e + 1;
+    }
+    layer->saved_bytes += saved * scores;
+    layer->forward_temporary_bytes += (in_fp32 ? e + 4 : e) * scores;
+    layer->backward_temporary_bytes += (in_fp32 ? e + 4 : 2 * e) * scores;
+    if (s->kv_heads == s->heads)
+        return;
+    gint64 expanded = build->tokens * s->heads * s->head_dim * e; /* repeat_kv of k and v */
+    for (int i = 0; i < 2; i++) {
+        run(layer->forward, (Kernel){KERNEL_COPY, build->linear, {expanded}});
+        run(layer->backward, (Kernel){KERNEL_COPY, build->linear, {expanded}});
+    }
+    layer->saved_bytes += 2 * expanded - 2 * build->tokens * s->kv_heads * s->head_dim * e;
+}
+
+void layer_attention(ModelBuild *build, const char *name, const AttentionShape *s)
+{
+    Layer *layer = layer_append(build, name, NULL);
+    gint64 e = dtype_bytes(build->linear);
+    gint64 q = build->tokens * s->heads * s->head_dim * e;
+    gint64 k = build->tokens * s->kv_heads * s->head_dim * e;
+    layer->attention = TRUE;
+    layer->saved_bytes = layer->recompute_saved_bytes = q + 2 * k;
+    layer->forward_temporary_bytes = q;
+    layer->backward_temporary_bytes = 2 * q + 2 * k;
+    if (build->options->attention == ATTENTION_EAGER)
+        attention_eager(build, s, layer);
+    else
+        attention_fused(build, s, layer);
+}
+
+const Activation *activation_find(const ModelBuild *build, const char *key, const char *name,
+                                  GError **error)
+{
+    g_autoptr(GString) known = g_string_new(NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(activations); i++) {
+        if (strcmp(activations[i].name, name) == 0)
+            return &activations[i];
+        g_string_append_printf(known, "%s%s", i > 0 ? ", " : "", activations[i].name);
+    }
+    g_autofree char *quoted = error_quote(name);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED, "%s: %s: %s isn't modelled; known: %s",
+                build->config.file, key, quoted, known->str);
+    return NULL;
+}
+
+/* The Python formula keeps x, x / 2, tanh and 1 + tanh. Under autocast pow runs in fp32, and so
+ * does all that follows but x / 2. */
+void layer_activation(ModelBuild *build, const char *name, const Activation *activation,
+                      gint64 rows, gint64 width)
+{
+    Layer *layer = layer_append(build, name, NULL);
+    gboolean python = activation->python && !build->options->compile;
+    gint64 e = dtype_bytes(build->linear), c = dtype_bytes(build->stream);
+    DType dtype = python ? build->stream : build->linear;
+    run_elementwise(build, layer->forward,
+                    python ? KERNEL_GELU_PYTHON_FORWARD : KERNEL_GELU_FORWARD, dtype, rows,
+                    width);
+    run_elementwise(build, layer->backward,
+                    python ? KERNEL_GELU_PYTHON_BACKWARD : KERNEL_GELU_BACKWARD, dtype, rows,
+                    width);
+    gint64 saved = activation->saves_input ? e : 0;
+    layer->saved_bytes = rows * width * (python ? e + 3 * c : saved);
+    layer->forward_temporary_bytes = rows * width * (python ? 2 * c : e);
+    layer->backward_temporary_bytes = rows * width * (python ? 3 * c : 2 * e);
+}
+
+/* gate, silu(gate) and up; compiled, silu is computed again. */
+void layer_swiglu(ModelBuild *build, const char *name, gint64 width)
+{
+    Layer *layer = layer_append(build, name, NULL);
+    gint64 tensor = build->tokens * width * dtype_bytes(build->linear);
+    run_elementwise(build, layer->forward, KERNEL_SWIGLU_FORWARD, build->linear, build->tokens,
+                    width);
+    run_elementwise(build, layer->backward, KERNEL_SWIGLU_BACKWARD, build->linear,
+                    build->tokens, width);
+    layer->saved_bytes = (build->options->compile ? 2 : 3) * tensor;
+    layer->forward_temporary_bytes = tensor;
+    layer->backward_temporary_bytes = 2 * tensor;
+}
+
+void layer_tanh(ModelBuild *build, const char *name, gint64 rows, gint64 width)
+{
+    Layer *layer = layer_append(build, name, NULL);
+    gint64 tensor = rows * width * dtype_bytes(build->linear);
+    run(layer->forward, (Kernel){KERNEL_TANH_FORWARD, build->linear, {rows, width}});
+    run(layer->backward, (Kernel){KERNEL_TANH_BACKWARD, build->linear, {rows, width}});
+    layer->saved_bytes = tensor;
+    layer->backward_temporary_bytes = 2 * tensor;
+}
+
+void layer_dropout(ModelBuild *build, const char *name, gint64 width, double probability,
+                   DType dtype)
+{
+    if (probability <= 0)
+        return;
+    Layer *layer = layer_append(build, name, NULL);
+    gint64 elements = build->tokens * width;
+    run_elementwise(build, layer->forward, KERNEL_DROPOUT_FORWARD, dtype, build->tokens, width);
+    run_elementwise(build, layer->backward, KERNEL_DROPOUT_BACKWARD, dtype, build->tokens,
+                    width);
+    layer->saved_bytes = elements; /* a byte of mask each */
+    layer->forward_temporary_bytes = elements * dtype_bytes(dtype);
+    layer->backward_temporary_bytes = 2 * elements * dtype_bytes(dtype);
+}
+
+/* Backward adds the branch's gradient to the stream's. */
+void layer_residual(ModelBuild *build, const char *name, gint64 width)
+{
+    Layer *layer = layer_append(build, name, NULL);
+    gint64 tensor = build->tokens * width * dtype_bytes(build->stream);
+    run_elementwise(build, layer->forward, KERNEL_ADD, build->stream, build->tokens, width);
+    run_elementwise(build, layer->backward, KERNEL_ADD, build->stream, build->tokens, width);
+    if (build->options->autocast && !build->options->compile)
+        run_cast(layer->backward, build->tokens * width, dtype_bytes(build->stream),
+                 dtype_bytes(build->linear));
+    layer->forward_temporary_bytes = tensor;
+    layer->backward_temporary_bytes = 2 * tensor;
+}
+
+/* transformers' loss_utils.py: logits to fp32 (a local copy), log-softmax kept in fp32; the
+ * logits themselves live on as the model's output. Backward, nll_loss and log_softmax each make
+ * an fp32 gradient. */
+void layer_cross_entropy(ModelBuild *build, gint64 vocabulary)
+{
+    Layer *head = g_ptr_array_index(build->model->layers, build->model->layers->len - 1);
+    Layer *layer = layer_append(build, "loss", NULL);
+    gint64 logits = build->tokens * vocabulary;
+    gint64 e = dtype_bytes(build->linear);
+    head->saved_bytes += e * logits;
+    head->forward_temporary_bytes -= e * logits;
+    run(layer->forward,
+        (Kernel){KERNEL_CROSS_ENTROPY_FORWARD, build->linear, {build->tokens, vocabulary}});
+    run(layer->backward,
+        (Kernel){KERNEL_CROSS_ENTROPY_BACKWARD, build->linear, {build->tokens, vocabulary}});
+    layer->saved_bytes = 4 * logits;
+    layer->forward_temporary_bytes = e < 4 ? 4 * logits : 0;
+    layer->backward_temporary_bytes = 8 * logits;
+}
+
+void layer_mean_loss(ModelBuild *build, gint64 rows, gint64 width)
+{
+    Layer *layer = layer_append(build, "loss", NULL);
+    gint64 tensor = rows * width * dtype_bytes(build->stream);
+    run(layer->forward, (Kernel){KERNEL_NORM, build->stream, {tensor}});
+    run(layer->backward, (Kernel){KERNEL_MEMSET, build->stream, {tensor}});
+    layer->backward_temporary_bytes = tensor;
+}
