@@ -15,7 +15,10 @@ typedef struct {
     Model *model;
     Training *training;
     Profile *profile;
-    GPtrArray *warnings;
+    NcclOptions nccl;
+    GPtrArray *warnings; /* char * */
+    gboolean comparing, strict;
+    guint n_platform_warnings; /* the first of the warnings: those that stay when keys change */
 } Inputs;
 
 /* `comparing` as in training_build(). With strict, a warning is an error. `micro_batch = auto`
@@ -25,9 +28,29 @@ Inputs *inputs_load(const Experiment *experiment, gboolean comparing, gboolean s
 void inputs_free(Inputs *inputs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Inputs, inputs_free)
 
+/* Sets model and training keys ("training.strategy=zero1", NULL-terminated) and resolves again
+ * on the same cluster. On an error the inputs are fit for inputs_free() only. */
+gboolean inputs_set(Inputs *inputs, const char *const *assignments, GError **error);
+
+/* The largest micro-batch that fits; with a fixed global batch, of those that divide it. 0: not
+ * even 1 fits. Leaves the inputs at that micro-batch, or at 1. */
+gboolean inputs_largest_micro_batch(Inputs *inputs, gint64 *largest, GError **error);
+
+/* The schedules of a step; checked. */
+Job *predict_job(const Inputs *inputs, GError **error);
+
 /* Memory of the rank with the highest peak, without simulating time. */
 gboolean predict_memory(const Inputs *inputs, Memory *memory, GError **error);
 
+/* Kernel time of the compute stream on the fastest GPU: no step is shorter. */
+gboolean predict_shortest_s(const Inputs *inputs, double *shortest_s, GError **error);
+
 Result *predict(const Inputs *inputs, GError **error);
+
+/* The same, and writes the memory over time of the rank with the highest peak as CSV. */
+Result *predict_with_memory_csv(const Inputs *inputs, FILE *memory_csv, GError **error);
+
+/* The result's `inputs`: every key as resolved, SHA-256 of the files, versions. */
+json_t *inputs_record(const Inputs *inputs, GError **error);
 
 G_END_DECLS

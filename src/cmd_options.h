@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* What `run`, `compare` and `schedule` share: an experiment file with overrides, and the format
+ * of results. */
+#pragma once
+
+#include "experiment.h"
+#include "report.h"
+
+G_BEGIN_DECLS
+
+typedef struct {
+    gboolean help, strict;
+    char **files;     /* exactly one unless help */
+    char **overrides; /* -s, in order */
+    char *format_name, *table;
+    const ReportFormat *format;
+    char *help_text;
+} CmdOptions;
+
+void cmd_options_clear(CmdOptions *options);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CmdOptions, cmd_options_clear)
+
+/* Reads argv with the common options and the command's `own` ones. Without `reports` there are
+ * no format options. */
+gboolean cmd_options_parse(CmdOptions *options, int argc, char **argv, gboolean reports,
+                           const GOptionEntry *own, GError **error);
+
+Experiment *cmd_options_experiment(const CmdOptions *options, GError **error);
+
+G_END_DECLS

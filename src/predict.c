@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* From resolved inputs to a result: build the step, replay it, measure it. Reading the inputs
+ * is predict_inputs.c's part, recording them predict_record.c's. */
+#include "predict.h"
+
+Job *predict_job(const Inputs *inputs, GError **error)
+{
+    g_autoptr(Job) job = step_build(inputs->model, inputs->training, inputs->profile,
+                                    cluster_n_ranks(inputs->cluster), error);
+    if (job == NULL)
+        return NULL;
+    for (guint p = 0; p < job->programs->len; p++)
+        if (!schedule_validate(job->programs->pdata[p], error))
+            return NULL;
+    return g_steal_pointer(&job);
+}
+
+gboolean predict_memory(const Inputs *inputs, Memory *memory, GError **error)
+{
+    int rank;
+    g_autoptr(Job) job = predict_job(inputs, error);
+    if (job == NULL)
+        return FALSE;
+    *memory = metrics_memory(job, inputs->cluster, inputs->profile, &rank);
+    return TRUE;
+}
+
+static double fastest_gpu_speed(const Cluster *cluster)
+{
+    double fastest = 0;
+    for (int rank = 0; rank < cluster_n_ranks(cluster); rank++)
+        fastest = MAX(fastest, cluster_gpu(cluster, rank)->speed);
+    return fastest;
+}
+
+gboolean predict_shortest_s(const Inputs *inputs, double *shortest_s, GError **error)
+{
+    g_autoptr(Job) job = predict_job(inputs, error);
+    if (job == NULL)
+        return FALSE;
+    *shortest_s = 0;
+    for (guint p = 0; p < job->programs->len; p++) {
+        const Schedule *schedule = job->programs->pdata[p];
+        double work_s = 0;
+        for (int i = 0; i < schedule_n_ops(schedule); i++) {
+            const Op *op = schedule_op(schedule, i);
+            if (op->kind == OP_COMPUTE && op->stream == STREAM_COMPUTE)
+                work_s += op->work_s;
+        }
+        *shortest_s = MAX(*shortest_s, work_s);
+    }
+    *shortest_s /= fastest_gpu_speed(inputs->cluster);
+    return TRUE;
+}
+
+/* A comparison under DeepSpeed measures against PyTorch's DDP: the row must say so. */
+static void label_foreign_framework(Result *result, const Inputs *inputs)
+{
+    const char *wanted = experiment_string(inputs->experiment, "training.framework");
+    if (!inputs->comparing || g_str_equal(wanted, framework_name(inputs->training->framework)))
+        return;
+    char *label = g_strdup_printf("%s (PyTorch)", result->label);
+    g_free(result->label);
+    result->label = label;
+}
+
+static void copy_warnings(const GPtrArray *from, GPtrArray *to)
+{
+    for (guint i = 0; i < from->len; i++)
+        g_ptr_array_add(to, g_strdup(from->pdata[i]));
+}
+
+static void write_memory_csv(const Inputs *inputs, const Job *job, const SimResult *sim,
+                             FILE *out)
+{
+    int rank;
+    metrics_memory(job, inputs->cluster, inputs->profile, &rank);
+    memory_csv_write(job_program(job, rank), sim->timeline, rank, out);
+}
+
+Result *predict_with_memory_csv(const Inputs *inputs, FILE *memory_csv, GError **error)
+{
+    g_autoptr(json_t) record = inputs_record(inputs, error);
+    if (record == NULL)
+        return NULL;
+    g_autoptr(Job) job = predict_job(inputs, error);
+    if (job == NULL)
+        return NULL;
+    g_autoptr(SimResult) sim = sim_run(inputs->cluster, job, &inputs->nccl, error);
+    if (sim == NULL)
+        return NULL;
+    Result *result = metrics_compute(inputs->model, inputs->training, inputs->profile,
+                                     inputs->cluster, job, sim);
+    result->inputs = g_steal_pointer(&record);
+    label_foreign_framework(result, inputs);
+    copy_warnings(inputs->warnings, result->warnings);
+    if (memory_csv != NULL)
+        write_memory_csv(inputs, job, sim, memory_csv);
+    return result;
+}
+
+Result *predict(const Inputs *inputs, GError **error)
+{
+    return predict_with_memory_csv(inputs, NULL, error);
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads everything that an experiment names, in the order in which one needs the other: the
+ * cluster gives the ranks, the model's width resolves DeepSpeed's "auto", the training decides
+ * the model's kernels. And finds the largest micro-batch that fits. */
+#include "error.h"
+#include "predict.h"
+
+#include <string.h>
+
+#define LARGEST_MICRO_BATCH ((gint64)1 << 20)
+
+void inputs_free(Inputs *inputs)
+{
+    if (inputs == NULL)
+        return;
+    experiment_free(inputs->experiment);
+    cluster_free(inputs->cluster);
+    model_free(inputs->model);
+    training_free(inputs->training);
+    profile_free(inputs->profile);
+    g_ptr_array_unref(inputs->warnings);
+    g_free(inputs);
+}
+
+static gboolean nccl_fail(const Experiment *experiment, const char *name, GError **error)
+{
+    g_autofree char *where = experiment_where(experiment, name);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED, "%s=%s is not modelled yet", where,
+                experiment_string(experiment, name));
+    return FALSE;
+}
+
+/* The choices of nccl.algorithm and nccl.protocol are "auto" and then the enums' names in
+ * order. */
+static gboolean nccl_load(const Experiment *experiment, NcclOptions *nccl, GError **error)
+{
+    const char *calibration = experiment_string(experiment, "nccl.calibration");
+    nccl->algorithm = experiment_choice(experiment, "nccl.algorithm") - 1;
+    nccl->protocol = experiment_choice(experiment, "nccl.protocol") - 1;
+    nccl->channels = (int)MAX(experiment_int(experiment, "nccl.channels"), 0);
+    if (nccl->algorithm >= N_ALGORITHMS)
+        return nccl_fail(experiment, "nccl.algorithm", error);
+    if (strcmp(calibration, "auto") != 0 && strcmp(calibration, "none") != 0)
+        return nccl_fail(experiment, "nccl.calibration", error);
+    return TRUE;
+}
+
+/* One kind of GPU: a job on two kinds needs two profiles, which is not modelled. */
+static gboolean check_one_gpu(const Cluster *cluster, GError **error)
+{
+    const char *first = cluster_gpu(cluster, 0)->gpu;
+    for (int rank = 1; rank < cluster_n_ranks(cluster); rank++) {
+        const char *other = cluster_gpu(cluster, rank)->gpu;
+        if (strcmp(first, other) == 0)
+            continue;
+        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
+                    "%s: GPUs of two kinds, %s and %s, are not modelled yet: set gpu.profile",
+                    cluster->name, first, other);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static char *profile_file(const Inputs *inputs, GError **error)
+{
+    const char *name = experiment_string(inputs->experiment, "gpu.profile");
+    if (name == NULL) {
+        if (!check_one_gpu(inputs->cluster, error))
+            return NULL;
+        name = cluster_gpu(inputs->cluster, 0)->gpu;
+    }
+    if (strchr(name, '/') != NULL || g_str_has_suffix(name, ".json"))
+        return g_strdup(name);
+    g_autofree char *base = g_strconcat(name, ".json", NULL);
+    char *file = g_build_filename(experiment_data_dir(), "platforms", "gpus", base, NULL);
+    if (g_file_test(file, G_FILE_TEST_EXISTS))
+        return file;
+    g_autofree char *quoted = error_quote(name);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                "gpu.profile: there is no GPU profile %s (no file %s)", quoted, file);
+    g_free(file);
+    return NULL;
+}
+
+static gboolean profile_read(Inputs *inputs, GError **error)
+{
+    g_autofree char *file = profile_file(inputs, error);
+    if (file == NULL)
+        return FALSE;
+    inputs->profile = profile_load(file, error);
+    return inputs->profile != NULL;
+}
+
+/* The model for the training's present micro-batch. */
+static gboolean model_read(Inputs *inputs, GPtrArray *warnings, GError **error)
+{
+    const char *file = experiment_require(inputs->experiment, "model.config", error);
+    if (file == NULL)
+        return FALSE;
+    ModelOptions options = training_model_options(inputs->training);
+    g_clear_pointer(&inputs->model, model_free);
+    inputs->model = model_load(file, &options, warnings, error);
+    return inputs->model != NULL;
+}
+
+/* Read for its width alone, before the training and so the real options are known. */
+static gboolean model_hidden_size(const Inputs *inputs, gint64 *hidden_size, GError **error)
+{
+    const char *file = experiment_require(inputs->experiment, "model.config", error);
+    if (file == NULL)
+        return FALSE;
+    ModelOptions options = {.micro_batch = 1,
+                            .parameter = DTYPE_BF16,
+                            .compute = DTYPE_BF16,
+                            .attention = ATTENTION_SDPA,
+                            .dropout = -1};
+    g_autoptr(GPtrArray) ignored = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(Model) model = model_load(file, &options, ignored, error);
+    if (model == NULL)
+        return FALSE;
+    *hidden_size = model->hidden_size;
+    return TRUE;
+}
+
+static gboolean training_read(Inputs *inputs, GError **error)
+{
+    gint64 hidden_size;
+    if (!model_hidden_size(inputs, &hidden_size, error))
+        return FALSE;
+    g_clear_pointer(&inputs->training, training_free);
+    inputs->training = training_build(inputs->experiment, cluster_n_ranks(inputs->cluster),
+                                      hidden_size, inputs->comparing, inputs->warnings, error);
+    if (inputs->training == NULL)
+        return FALSE;
+    DType compute = inputs->training->precision.compute;
+    if (inputs->profile->peak_flop_per_s[compute] > 0)
+        return TRUE;
+    g_autofree char *where = experiment_where(inputs->experiment, "training.precision");
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: the GPU %s has no %s", where,
+                inputs->profile->name, dtype_name(compute));
+    return FALSE;
+}
+
+static gboolean check_strict(const Inputs *inputs, GError **error)
+{
+    if (!inputs->strict || inputs->warnings->len == 0)
+        return TRUE;
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s (an error since --strict)",
+                (const char *)inputs->warnings->pdata[0]);
+    return FALSE;
+}
+
+static gboolean inputs_resolve(Inputs *inputs, GError **error)
+{
+    gint64 largest;
+    g_ptr_array_set_size(inputs->warnings, (int)inputs->n_platform_warnings);
+    if (!training_read(inputs, error) || !model_read(inputs, inputs->warnings, error) ||
+        !check_strict(inputs, error))
+        return FALSE;
+    return !inputs->training->micro_batch_auto ||
+           inputs_largest_micro_batch(inputs, &largest, error);
+}
+
+Inputs *inputs_load(const Experiment *experiment, gboolean comparing, gboolean strict,
+                    GError **error)
+{
+    g_autoptr(Inputs) inputs = g_new0(Inputs, 1);
+    inputs->experiment = experiment_copy(experiment);
+    inputs->warnings = g_ptr_array_new_with_free_func(g_free);
+    inputs->comparing = comparing;
+    inputs->strict = strict;
+    if (!nccl_load(experiment, &inputs->nccl, error))
+        return NULL;
+    inputs->cluster = cluster_build(experiment, inputs->warnings, error);
+    if (inputs->cluster == NULL)
+        return NULL;
+    inputs->n_platform_warnings = inputs->warnings->len;
+    if (!profile_read(inputs, error) || !inputs_resolve(inputs, error))
+        return NULL;
+    return g_steal_pointer(&inputs);
+}
+
+gboolean inputs_set(Inputs *inputs, const char *const *assignments, GError **error)
+{
+    for (; *assignments != NULL; assignments++)
+        if (!experiment_set(inputs->experiment, *assignments, error))
+            return FALSE;
+    return inputs_resolve(inputs, error);
+}
+
+static gboolean set_micro_batch(Inputs *inputs, gint64 micro_batch, GError **error)
+{
+    g_autoptr(GPtrArray) ignored = g_ptr_array_new_with_free_func(g_free);
+    return training_set_micro_batch(inputs->training, cluster_n_ranks(inputs->cluster),
+                                    micro_batch, error) &&
+           model_read(inputs, ignored, error);
+}
+
+/* What may be tried, ascending: 1, 2, 3, … or, with a fixed global batch, its divisors. NULL:
+ * all. */
+static GArray *allowed_micro_batches(const Inputs *inputs)
+{
+    const Training *training = inputs->training;
+    if (!training->global_batch_fixed)
+        return NULL;
+    gint64 per_rank = training->global_batch / cluster_n_ranks(inputs->cluster);
+    GArray *divisors = g_array_new(FALSE, FALSE, sizeof(gint64));
+    for (gint64 m = 1; m <= MIN(per_rank, LARGEST_MICRO_BATCH); m++)
+        if (per_rank % m == 0)
+            g_array_append_val(divisors, m);
+    return divisors;
+}
+
+static gint64 micro_batch_at(const GArray *allowed, gint64 index)
+{
+    return allowed == NULL ? index + 1 : g_array_index(allowed, gint64, index);
+}
+
+static gboolean try_micro_batch(Inputs *inputs, gint64 micro_batch, gboolean *fits,
+                                GError **error)
+{
+    Memory memory;
+    if (!set_micro_batch(inputs, micro_batch, error) || !predict_memory(inputs, &memory, error))
+        return FALSE;
+    *fits = memory.fits;
+    return TRUE;
+}
+
+gboolean inputs_largest_micro_batch(Inputs *inputs, gint64 *largest, GError **error)
+{
+    g_autoptr(GArray) allowed = allowed_micro_batches(inputs);
+    gint64 n_allowed = allowed == NULL ? LARGEST_MICRO_BATCH : allowed->len;
+    gint64 fitting = -1, failing = n_allowed; /* indices */
+    for (gint64 index = 0; index < n_allowed && failing - fitting > 1;) {
+        gboolean fits;
+        if (!try_micro_batch(inputs, micro_batch_at(allowed, index), &fits, error))
+            return FALSE;
+        if (fits)
+            fitting = index;
+        else
+            failing = index;
+        /* Doubles until one fails, then halves what is between. */
+        index = failing == n_allowed ? MIN(2 * index + 1, n_allowed - 1)
+                                     : fitting + (failing - fitting) / 2;
+    }
+    *largest = fitting < 0 ? 0 : micro_batch_at(allowed, fitting);
+    return set_micro_batch(inputs, MAX(*largest, 1), error);
+}
