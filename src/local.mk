@@ -2,6 +2,10 @@
 # The program: a library of everything but main.c, so that the tests link what users run.
 # Lists are in the order of the layers, which is the order of the data flow.
 
+bin_PROGRAMS += zerosim
+zerosim_SOURCES = %reldir%/main.c
+zerosim_LDADD = libzerosim.a $(LIBRARIES_LIBS)
+
 noinst_LIBRARIES += libzerosim.a
 libzerosim_a_SOURCES =
 
@@ -14,21 +18,32 @@ libzerosim_a_SOURCES += \
 	%reldir%/experiment.c %reldir%/experiment.h %reldir%/experiment_keys.c \
 	%reldir%/experiment_keys.h %reldir%/experiment_path.c %reldir%/experiment_value.c \
 	%reldir%/kernel.c %reldir%/kernel.h %reldir%/profile.c %reldir%/profile.h \
-	%reldir%/profile_roofline.c %reldir%/profile_roofline.h %reldir%/optimizer.h \
-	%reldir%/model.h %reldir%/model_family.h %reldir%/training.h %reldir%/node_type.c \
+	%reldir%/profile_roofline.c %reldir%/profile_roofline.h %reldir%/optimizer.c \
+	%reldir%/optimizer.h %reldir%/model.c %reldir%/model.h %reldir%/model_bert.c \
+	%reldir%/model_family.h %reldir%/model_gpt2.c %reldir%/model_layers.c \
+	%reldir%/model_llama.c %reldir%/training.c %reldir%/training.h \
+	%reldir%/training_batch.c %reldir%/training_batch.h %reldir%/training_deepspeed.c \
+	%reldir%/training_deepspeed.h %reldir%/training_deepspeed_members.c \
+	%reldir%/training_precision.c %reldir%/training_precision.h %reldir%/node_type.c \
 	%reldir%/cluster.c %reldir%/cluster.h %reldir%/cluster_xml.c
 
 # -- what one step does: pure functions
 libzerosim_a_SOURCES += \
-	%reldir%/collective.h %reldir%/schedule.c %reldir%/schedule.h %reldir%/bucket.c \
+	%reldir%/collective.c %reldir%/collective.h %reldir%/collective_tuner.c \
+	%reldir%/collective_tuner.h %reldir%/schedule.c %reldir%/schedule.h %reldir%/bucket.c \
 	%reldir%/bucket.h %reldir%/step.c %reldir%/step.h %reldir%/step_ddp.c \
-	%reldir%/step_deepspeed12.c %reldir%/step_fsdp.c %reldir%/step_ops.c \
-	%reldir%/step_walk.h
+	%reldir%/step_deepspeed12.c %reldir%/step_deepspeed3.c %reldir%/step_deepspeed3.h \
+	%reldir%/step_deepspeed3_fetch.c %reldir%/step_fsdp.c %reldir%/step_ops.c \
+	%reldir%/step_paper.c %reldir%/step_walk.h
 
 # -- how time passes
 libzerosim_a_SOURCES += \
-	%reldir%/timeline.h %reldir%/sim.h %reldir%/sim_engine.c %reldir%/sim_engine.h \
-	%reldir%/sim_facts.c %reldir%/sim_facts.h
+	%reldir%/timeline.c %reldir%/timeline.h %reldir%/sim.h %reldir%/sim_collective.c \
+	%reldir%/sim_collective.h %reldir%/sim_engine.c %reldir%/sim_engine.h \
+	%reldir%/sim_facts.c %reldir%/sim_facts.h %reldir%/sim_network.c %reldir%/sim_network.h \
+	%reldir%/sim_platform.c %reldir%/sim_program.c %reldir%/sim_program.h \
+	%reldir%/sim_replay.c %reldir%/sim_replay.h %reldir%/sim_run.c %reldir%/sim_version.c \
+	%reldir%/sim_version.h
 
 # -- what it means
 libzerosim_a_SOURCES += \
@@ -39,9 +54,20 @@ libzerosim_a_SOURCES += \
 
 # -- one run, whole
 libzerosim_a_SOURCES += \
-	%reldir%/predict.h
+	%reldir%/predict.c %reldir%/predict.h %reldir%/predict_inputs.c \
+	%reldir%/predict_record.c
 
 # -- outputs
 libzerosim_a_SOURCES += \
 	%reldir%/report.c %reldir%/report.h %reldir%/report_csv.c %reldir%/report_formats.h \
-	%reldir%/report_json.c
+	%reldir%/report_grid.c %reldir%/report_grid.h %reldir%/report_json.c \
+	%reldir%/report_table.c %reldir%/report_table.h %reldir%/report_table_run.c \
+	%reldir%/report_why.c
+
+# -- program
+libzerosim_a_SOURCES += \
+	%reldir%/cmd.h %reldir%/cmd_compare.c %reldir%/cmd_compare_best.c \
+	%reldir%/cmd_compare_best.h %reldir%/cmd_model.c %reldir%/cmd_model.h \
+	%reldir%/cmd_options.c %reldir%/cmd_options.h %reldir%/cmd_platform.c \
+	%reldir%/cmd_progress.c %reldir%/cmd_progress.h %reldir%/cmd_run.c \
+	%reldir%/cmd_schedule.c

@@ -3,9 +3,22 @@
 # whole-program cases; scripts that hold the tree to its own rules.
 
 C_TESTS = \
+	%reldir%/test_bucket \
+	%reldir%/test_cluster \
 	%reldir%/test_error \
+	%reldir%/test_experiment \
 	%reldir%/test_json_in \
-	%reldir%/test_memory
+	%reldir%/test_kernel \
+	%reldir%/test_memory \
+	%reldir%/test_metrics \
+	%reldir%/test_model \
+	%reldir%/test_optimizer \
+	%reldir%/test_platform \
+	%reldir%/test_profile \
+	%reldir%/test_report \
+	%reldir%/test_routes \
+	%reldir%/test_schedule \
+	%reldir%/test_step
 
 GOLDEN_TESTS =
 
@@ -17,7 +30,12 @@ SCRIPT_TESTS = \
 	%reldir%/readme.sh \
 	%reldir%/style.sh
 
-TEST_FILES =
+TEST_FILES = \
+	%reldir%/platforms/no-engine.xml \
+	%reldir%/platforms/no-gpus.xml \
+	%reldir%/platforms/no-route.xml \
+	%reldir%/platforms/one-node.xml \
+	%reldir%/platforms/two-nodes.xml
 
 TESTS += $(C_TESTS) $(GOLDEN_TESTS) $(SCRIPT_TESTS)
 EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(TEST_FILES) \
