@@ -160,12 +160,6 @@ static void node_append(GString *xml, const ClusterSpec *spec, int node)
     g_string_append_printf(xml, "<router id=\"%s\"/>\n", router);
     for (int gpu = 0; gpu < spec->gpus_per_node; gpu++) {
         g_autofree char *host = host_name(spec, "gpu", node, gpu);
-        links_append(xml, LINK_ENGINE, host, ENGINE_BYTES_PER_S, 0);
-        links_append(xml, LINK_NVLINK, host, spec->node->nvlink_bytes_per_s,
-                     spec->node->nvlink_latency_s);
-    }
-    for (int gpu = 0; gpu < spec->gpus_per_node; gpu++) {
-        g_autofree char *host = host_name(spec, "gpu", node, gpu);
         routes_append(xml, host, router, classes, G_N_ELEMENTS(classes));
     }
     g_string_append(xml, "</zone>\n");
@@ -211,8 +205,6 @@ static void leaf_append(GString *xml, const ClusterSpec *spec, int index)
                                leaf.first_node + (int)i / n_nics);
     g_string_append_printf(xml, "<router id=\"%s\"/>\n", router);
     for (guint i = 0; i < hosts->len; i++)
-        nic_links_append(xml, spec->node, g_ptr_array_index(hosts, i));
-    for (guint i = 0; i < hosts->len; i++)
         routes_append(xml, g_ptr_array_index(hosts, i), router, classes, G_N_ELEMENTS(classes));
     g_string_append(xml, "</zone>\n");
 }
@@ -240,6 +232,36 @@ static void uplink_routes_append(GString *xml, const ClusterSpec *spec, int inde
         name, name, name, name, name, name);
 }
 
+static void gpu_links_append(GString *xml, const ClusterSpec *spec)
+{
+    for (int node = 0; node < spec->n_nodes; node++) {
+        for (int gpu = 0; gpu < spec->gpus_per_node; gpu++) {
+            g_autofree char *host = host_name(spec, "gpu", node, gpu);
+            links_append(xml, LINK_ENGINE, host, ENGINE_BYTES_PER_S, 0);
+            links_append(xml, LINK_NVLINK, host, spec->node->nvlink_bytes_per_s,
+                         spec->node->nvlink_latency_s);
+        }
+    }
+}
+
+/* All links in a zone of their own, the first: SimGrid finds a route's links by asking one zone
+ * after the other, which took most of the time to load 4,096 GPUs (3.2 s, now 0.6 s). */
+static void links_zone_append(GString *xml, const ClusterSpec *spec)
+{
+    int n_leaves = cluster_spec_n_leaves(spec);
+    g_string_append(xml, "<zone id=\"links\" routing=\"None\">\n");
+    gpu_links_append(xml, spec);
+    for (int index = 0; index < n_leaves; index++) {
+        const Leaf leaf = leaf_range(spec, index);
+        g_autoptr(GPtrArray) hosts = leaf_nics(spec, &leaf);
+        for (guint i = 0; i < hosts->len; i++)
+            nic_links_append(xml, spec->node, g_ptr_array_index(hosts, i));
+    }
+    for (int index = 0; n_leaves > 1 && index < n_leaves; index++)
+        uplink_append(xml, spec, index);
+    g_string_append(xml, "</zone>\n");
+}
+
 static void fabric_append(GString *xml, const ClusterSpec *spec)
 {
     int n_leaves = cluster_spec_n_leaves(spec);
@@ -249,8 +271,6 @@ static void fabric_append(GString *xml, const ClusterSpec *spec)
     if (n_leaves > 1) {
         g_string_append(xml, "<zone id=\"spine\" routing=\"None\">"
                              "<router id=\"spine-switch\"/></zone>\n");
-        for (int leaf = 0; leaf < n_leaves; leaf++)
-            uplink_append(xml, spec, leaf);
         for (int leaf = 0; leaf < n_leaves; leaf++)
             uplink_routes_append(xml, spec, leaf);
     }
@@ -277,6 +297,7 @@ char *cluster_spec_write(const ClusterSpec *spec)
     g_string_append(xml, XML_PLATFORM);
     property_append(xml, "zs_cpu", spec->node->cpu);
     g_string_append_c(xml, '\n');
+    links_zone_append(xml, spec);
     for (int node = 0; node < spec->n_nodes; node++)
         node_append(xml, spec, node);
     if (spec->n_nodes > 1)

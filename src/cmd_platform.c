@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* zerosim platform: writes a cluster as SimGrid XML on stdout, or tells which node presets
- * there are and where their facts come from. Reading a platform is done by the commands that
- * use it. */
+/* The command `platform`: writes a cluster as SimGrid XML on stdout, or tells which node
+ * presets there are and where their facts come from. Reading a platform is done by the commands
+ * that use it. */
 #include "cluster.h"
+#include "cmd.h"
 #include "error.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define EXAMPLE "Example: zerosim platform dgx-h100 --nodes 4 > cluster.xml\n\n"
-
-gboolean cmd_platform(int argc, char **argv, GError **error);
 
 typedef struct {
     gboolean help, list;

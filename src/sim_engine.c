@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -49,6 +50,7 @@ static void child_run(void (*body)(void *data), void *data, guint timeout_s, int
 {
     const struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a simulation nobody waits for is of no use */
     signal(SIGALRM, SIG_DFL);
     dup2(log, STDOUT_FILENO);
     dup2(log, STDERR_FILENO);

@@ -84,6 +84,9 @@ static gboolean gpu_read(Facts *facts, sg_host_t host, GError **error)
                     "host '%s': speed must be 1Gf (the GPU of its profile) or less (a slow "
                     "one), not %g flop/s",
                     name, sg_host_get_speed(host));
+    if (sg_host_core_count(host) != 1)
+        return fail(facts, error, "host '%s': core must be 1, a GPU shares itself, not %d",
+                    name, sg_host_core_count(host));
     if (!property_int(facts, host, "zs_node", TRUE, 0, G_MAXINT, &node, error) ||
         !property_int(facts, host, "zs_local_rank", TRUE, 0, G_MAXINT, &local_rank, error) ||
         !property_int(facts, host, "memory_bytes", FALSE, 1, G_MAXINT64, &memory_bytes, error))

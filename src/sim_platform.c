@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <xbt/dynar.h>
+#include <xbt/sysdep.h>
 
 /* 4,096 GPUs load in 1 s. */
 #define PROBE_TIMEOUT_S 120
@@ -33,7 +34,8 @@ typedef struct {
     GError *error;
     Resolving *resolving;
     FILE *answer;
-    GHashTable *both_ways; /* links used by both directions of a pair: name → name */
+    GHashTable *both_ways; /* names of links used by both directions of a pair */
+    GHashTable *hosts; /* name → sg_host_t: sg_host_by_name() asks one zone after the other */
 } Probe;
 
 /* Links of the route, in order; empty where there is none. */
@@ -65,7 +67,8 @@ static gboolean pair_check(Probe *probe, const char *one, const char *other)
 {
     if (strcmp(one, other) == 0)
         return TRUE;
-    sg_host_t a = sg_host_by_name(one), b = sg_host_by_name(other);
+    sg_host_t a = g_hash_table_lookup(probe->hosts, one);
+    sg_host_t b = g_hash_table_lookup(probe->hosts, other);
     xbt_dynar_t there = route_resolve(probe, a, b);
     xbt_dynar_t back = route_resolve(probe, b, a);
     both_ways_find(probe, there, back);
@@ -126,12 +129,22 @@ static void both_ways_warn(Probe *probe)
     g_list_free(names);
 }
 
+static void hosts_index(Probe *probe)
+{
+    sg_host_t *hosts = sg_host_list();
+    size_t n_hosts = sg_host_count();
+    for (size_t i = 0; i < n_hosts; i++)
+        g_hash_table_insert(probe->hosts, (gpointer)sg_host_get_name(hosts[i]), hosts[i]);
+    xbt_free(hosts);
+}
+
 /* SimGrid resolves routes once the platform is sealed, which is when the simulation runs. */
 static void routes_actor(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
     Probe *probe = sg_actor_get_data(sg_actor_self());
+    hosts_index(probe);
     routes_check(probe);
     both_ways_warn(probe);
 }
@@ -297,6 +310,7 @@ static void probe_end(Probe *probe)
         munmap(probe->resolving, sizeof(Resolving));
     g_clear_pointer(&probe->answer, fclose);
     g_hash_table_unref(probe->both_ways);
+    g_hash_table_unref(probe->hosts);
 }
 
 gboolean sim_platform_read(const char *xml_file, Cluster *cluster, GPtrArray *warnings,
@@ -311,6 +325,7 @@ gboolean sim_platform_read(const char *xml_file, Cluster *cluster, GPtrArray *wa
         .cluster = cluster,
         .warnings = found,
         .both_ways = g_hash_table_new(g_str_hash, g_str_equal),
+        .hosts = g_hash_table_new(g_str_hash, g_str_equal),
     };
     g_autofree char *complaint = NULL;
     gboolean ok = probe_start(&probe, error);

@@ -123,6 +123,8 @@ static const Edit broken[] = {
      "zs_cpu must be intel, amd or other, not \"vax\""},
     {"id=\"n0g0\" speed=\"1Gf\"", "id=\"n0g0\" speed=\"2Gf\"", FALSE,
      "host 'n0g0': speed must be 1Gf"},
+    {"id=\"n0g0\" speed=\"1Gf\"", "id=\"n0g0\" speed=\"1Gf\" core=\"2\"", FALSE,
+     "host 'n0g0': core must be 1"},
     {"id=\"n0g0\" speed=\"1Gf\"", "id=\"n0g0\" speed=\"NaNf\"", FALSE, "speed"},
     {"id=\"n0g0\" speed=\"1Gf\"", "id=\"n0g0\" speed=\"0f\"", FALSE, "speed"},
     {"<prop id=\"zs_local_rank\" value=\"0\"/>",
@@ -315,6 +317,39 @@ START_TEST(a_link_of_both_directions_is_a_warning)
 }
 END_TEST
 
+/* One <link> that SimGrid splits into a way each: as good as two. */
+START_TEST(a_split_duplex_link_is_two_links)
+{
+    g_autofree char *dir = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
+    g_autofree char *file = g_build_filename(dir, "user.xml", NULL);
+    ck_assert(g_file_set_contents(
+        file,
+        "<?xml version=\"1.0\"?>\n"
+        "<!DOCTYPE platform SYSTEM \"https://simgrid.org/simgrid.dtd\">\n"
+        "<platform version=\"4.1\"><zone id=\"z\" routing=\"Full\">"
+        "<host id=\"a\" speed=\"1Gf\"><prop id=\"zs_kind\" value=\"gpu\"/>"
+        "<prop id=\"zs_gpu\" value=\"x\"/><prop id=\"zs_node\" value=\"0\"/>"
+        "<prop id=\"zs_local_rank\" value=\"0\"/></host>"
+        "<host id=\"b\" speed=\"1Gf\"><prop id=\"zs_kind\" value=\"gpu\"/>"
+        "<prop id=\"zs_gpu\" value=\"x\"/><prop id=\"zs_node\" value=\"0\"/>"
+        "<prop id=\"zs_local_rank\" value=\"1\"/></host>"
+        "<link id=\"nvlink:ab\" bandwidth=\"1GBps\" latency=\"1us\" "
+        "sharing_policy=\"SPLITDUPLEX\"/>"
+        "<route src=\"a\" dst=\"b\"><link_ctn id=\"nvlink:ab\" direction=\"UP\"/></route>"
+        "</zone></platform>\n",
+        -1, NULL));
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Cluster) cluster = platform_read(file, warnings, &error);
+    ck_assert_msg(cluster != NULL, "%s", error ? error->message : "");
+    ck_assert_int_eq(cluster->n_links, 2);
+    ck_assert_uint_eq(warnings->len, 1); /* the engine links, which it lacks */
+    ck_assert_ptr_nonnull(strstr(g_ptr_array_index(warnings, 0), "engine:a-up"));
+    g_unlink(file);
+    g_rmdir(dir);
+}
+END_TEST
+
 START_TEST(a_platform_without_engine_links_is_a_warning)
 {
     g_autofree char *file = shipped("no-engine.xml");
@@ -376,6 +411,7 @@ static Suite *suite(void)
     tcase_add_test(facts, a_gpus_memory_may_differ_from_its_profile);
     tcase_add_test(facts, nodes_are_numbered_in_order);
     tcase_add_test(facts, a_link_of_both_directions_is_a_warning);
+    tcase_add_test(facts, a_split_duplex_link_is_two_links);
     tcase_add_test(facts, a_platform_without_engine_links_is_a_warning);
     tcase_add_test(facts, a_thousand_gpus_are_built);
     suite_add_tcase(suite, facts);
