@@ -117,7 +117,7 @@ static double time_s(const Profile *profile, Kernel kernel)
     return profile_lookup(profile, &kernel).time_s;
 }
 
-/* No kernel beats a ceiling, a huge one comes near it, a tiny one takes a launch. */
+/* No kernel beats a ceiling, a huge one sustains 88 % of it, a tiny one takes a launch. */
 START_TEST(test_roofline_ceilings)
 {
     g_autoptr(Profile) profile = test_gpu("");
@@ -125,7 +125,7 @@ START_TEST(test_roofline_ceilings)
     const double t =
         time_s(profile, (Kernel){KERNEL_GEMM, DTYPE_BF16, {1, 51200, 51200, 51200}});
     ck_assert_double_ge(t, huge / 1e14);
-    ck_assert_double_le(t, 1.02 * huge / 1e14);
+    ck_assert_double_le(t, 1.02 * huge / 0.88e14);
     const double copy = time_s(profile, (Kernel){KERNEL_COPY, DTYPE_BF16, {1000000000}});
     ck_assert_double_eq_tol(copy, 2e9 / 1e12 + 1e-6, 1e-9);
     ck_assert_double_eq(time_s(profile, (Kernel){KERNEL_ADD, DTYPE_BF16, {1, 1}}), 4e-6);
