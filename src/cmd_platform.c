@@ -41,10 +41,11 @@ static gboolean options_parse(int argc, char **argv, Options *options, char **he
         {"oversubscription", 0, 0, G_OPTION_ARG_DOUBLE, &options->oversubscription,
          "a leaf's capacity down over up (1)", "RATIO"},
         {"list", 0, 0, G_OPTION_ARG_NONE, &options->list, "list the presets", NULL},
-        {"show", 0, 0, G_OPTION_ARG_STRING, &options->show,
+        {"show", 0, 0, G_OPTION_ARG_FILENAME, &options->show,
          "a preset's facts and their sources", "NAME"},
         {"help", 'h', 0, G_OPTION_ARG_NONE, &options->help, "show this help", NULL},
-        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->names, NULL, "PRESET"},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->names, NULL,
+         "PRESET"},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
