@@ -233,7 +233,7 @@ static gboolean scan_line(char *line, char **section, GHashTable *lines, const O
         *section = g_strndup(line + 1, length - 2);
         return note_line(lines, *section, NULL, origin, error);
     }
-    if (line[0] == '[' || !equals || !*section) {
+    if (line[0] == '[' || !equals || equals == line || !*section) {
         g_autofree char *quoted = error_quote(line);
         g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s:%d: %s %s", origin->file,
                     origin->line, quoted,
@@ -277,7 +277,7 @@ static gboolean read_section(Experiment *experiment, GKeyFile *keys, const char 
         g_autoptr(GError) escape = NULL;
         g_autofree char *value = g_key_file_get_string(keys, section, *key, &escape);
         origin->line = GPOINTER_TO_INT(g_hash_table_lookup(lines, name));
-        if (!value) {
+        if (escape) { /* an unknown escape sets the error and gives a value all the same */
             g_autofree char *quoted = error_quote(escape->message);
             return fail(error, origin, section, *key, "cannot be read: %s", quoted);
         }
