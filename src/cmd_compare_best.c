@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory says what is feasible, without simulation; of that, recomputing less at the same
- * micro-batch is never slower, so one candidate a micro-batch is simulated, largest first, and
- * none whose kernels alone take longer than the best step so far. */
+ * micro-batch is never slower, so there is one candidate a micro-batch. They are simulated in
+ * the order of their kernels' time, until that alone is longer than the best step. */
 #include "cmd_compare_best.h"
 
 #define N_CHECKPOINTINGS (CHECKPOINTING_FULL + 1)
@@ -54,25 +54,65 @@ static int least_checkpointing(const Search *search, gint64 micro_batch)
     return c;
 }
 
-/* Keeps the faster of *best and the candidate. */
-static gboolean try_candidate(const Search *search, gint64 micro_batch, int checkpointing,
-                              Result **best, GError **error)
+typedef struct {
+    gint64 micro_batch;
+    Checkpointing checkpointing;
+    double shortest_s; /* kernels alone */
+} Candidate;
+
+static int compare_candidates(gconstpointer a, gconstpointer b)
 {
-    double shortest_s;
-    if (!configure(search, micro_batch, (Checkpointing)checkpointing, error) ||
-        !predict_shortest_s(search->inputs, &shortest_s, error))
+    const Candidate *x = a, *y = b;
+    if (x->shortest_s != y->shortest_s)
+        return x->shortest_s < y->shortest_s ? -1 : 1;
+    return (x->micro_batch < y->micro_batch) - (x->micro_batch > y->micro_batch);
+}
+
+static gboolean add_candidate(const Search *search, gint64 micro_batch, int checkpointing,
+                              GArray *candidates, GError **error)
+{
+    Candidate candidate = {.micro_batch = micro_batch,
+                           .checkpointing = (Checkpointing)checkpointing};
+    if (!configure(search, micro_batch, candidate.checkpointing, error) ||
+        !predict_shortest_s(search->inputs, &candidate.shortest_s, error))
         return FALSE;
-    if (*best != NULL && shortest_s >= (*best)->step_time_s)
-        return TRUE;
+    g_array_append_val(candidates, candidate);
+    return TRUE;
+}
+
+static GArray *find_candidates(const Search *search, GError **error)
+{
+    g_autoptr(GArray) candidates = g_array_new(FALSE, FALSE, sizeof(Candidate));
+    gint64 per_rank = batch_per_rank(search);
+    for (gint64 micro_batch = per_rank; micro_batch >= 1; micro_batch--) {
+        int checkpointing = least_checkpointing(search, micro_batch);
+        if (per_rank % micro_batch != 0 || checkpointing == N_CHECKPOINTINGS)
+            continue;
+        if (!add_candidate(search, micro_batch, checkpointing, candidates, error))
+            return NULL;
+    }
+    if (candidates->len == 0 &&
+        !add_candidate(search, 1, CHECKPOINTING_FULL, candidates, error))
+        return NULL;
+    g_array_sort(candidates, compare_candidates);
+    return g_steal_pointer(&candidates);
+}
+
+/* Replaces *best when the candidate is faster. */
+static gboolean try_candidate(const Search *search, const Candidate *candidate, Result **best,
+                              GError **error)
+{
+    if (!configure(search, candidate->micro_batch, candidate->checkpointing, error))
+        return FALSE;
     Result *result = predict(search->inputs, error);
     if (result == NULL)
         return FALSE;
-    if (*best == NULL || result->step_time_s < (*best)->step_time_s) {
-        result_free(*best);
-        *best = result;
-    } else {
+    if (*best != NULL && (*best)->step_time_s <= result->step_time_s) {
         result_free(result);
+        return TRUE;
     }
+    result_free(*best);
+    *best = result;
     return TRUE;
 }
 
@@ -80,20 +120,20 @@ Result *cmd_compare_best(Inputs *inputs, Strategy strategy, gint64 global_batch,
                          CmdProgress *progress, GError **error)
 {
     Search search = {.inputs = inputs, .strategy = strategy, .global_batch = global_batch};
-    g_autoptr(Result) best = NULL;
     g_autofree char *what = g_strconcat("searching ", strategy_name(strategy), NULL);
     cmd_progress_set(progress, (int)strategy, N_STRATEGIES, what);
     if (!find_largest(&search, error))
         return NULL;
-    gint64 per_rank = batch_per_rank(&search);
-    for (gint64 micro_batch = per_rank; micro_batch >= 1; micro_batch--) {
-        int checkpointing = least_checkpointing(&search, micro_batch);
-        if (per_rank % micro_batch != 0 || checkpointing == N_CHECKPOINTINGS)
-            continue;
-        if (!try_candidate(&search, micro_batch, checkpointing, &best, error))
+    g_autoptr(GArray) candidates = find_candidates(&search, error);
+    if (candidates == NULL)
+        return NULL;
+    g_autoptr(Result) best = NULL;
+    for (guint i = 0; i < candidates->len; i++) {
+        const Candidate *candidate = &g_array_index(candidates, Candidate, i);
+        if (best != NULL && candidate->shortest_s >= best->step_time_s)
+            break;
+        if (!try_candidate(&search, candidate, &best, error))
             return NULL;
     }
-    if (best == NULL && !try_candidate(&search, 1, CHECKPOINTING_FULL, &best, error))
-        return NULL;
     return g_steal_pointer(&best);
 }

@@ -13,11 +13,11 @@ void inputs_free(Inputs *inputs)
 {
     if (inputs == NULL)
         return;
-    experiment_free(inputs->experiment);
-    cluster_free(inputs->cluster);
-    model_free(inputs->model);
-    training_free(inputs->training);
-    profile_free(inputs->profile);
+    g_clear_pointer(&inputs->experiment, experiment_free);
+    g_clear_pointer(&inputs->cluster, cluster_free);
+    g_clear_pointer(&inputs->model, model_free);
+    g_clear_pointer(&inputs->training, training_free);
+    g_clear_pointer(&inputs->profile, profile_free);
     g_ptr_array_unref(inputs->warnings);
     g_free(inputs);
 }

@@ -84,6 +84,11 @@ static char *accumulation_text(const Result *result)
     return g_strdup_printf("%" G_GINT64_FORMAT, result->training.gradient_accumulation);
 }
 
+static char *global_batch_text(const Result *result)
+{
+    return g_strdup_printf("%" G_GINT64_FORMAT, result->training.global_batch);
+}
+
 static char *checkpointing_text(const Result *result)
 {
     return g_strdup(checkpointing_name(result->training.checkpointing));
@@ -91,6 +96,7 @@ static char *checkpointing_text(const Result *result)
 
 static const Choice choices[] = {
     {"micro-batch", micro_batch_text},
+    {"global batch", global_batch_text},
     {"accumulation", accumulation_text},
     {"checkpointing", checkpointing_text},
 };

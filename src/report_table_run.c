@@ -24,6 +24,15 @@ static gboolean same_batch(const GPtrArray *results)
     return TRUE;
 }
 
+static gboolean same_global_batch(const GPtrArray *results)
+{
+    for (guint i = 1; i < results->len; i++)
+        if (result_at(results, i)->training.global_batch !=
+            result_at(results, 0)->training.global_batch)
+            return FALSE;
+    return TRUE;
+}
+
 void report_table_title(const GPtrArray *results, FILE *out)
 {
     /* The last: of a comparison under DeepSpeed the first row is PyTorch's. */
@@ -32,7 +41,11 @@ void report_table_title(const GPtrArray *results, FILE *out)
     fprintf(out, "%s, %s, on %s: %d x %s\n", result->model_name,
             framework_name(training->framework), result->cluster_name, result->n_ranks,
             result->gpu_name);
-    if (same_batch(results))
+    if (!same_global_batch(results))
+        fprintf(out,
+                "sequences of %" G_GINT64_FORMAT " tokens, micro-batches as each can hold\n",
+                training->sequence_length);
+    else if (same_batch(results))
         fprintf(out,
                 "%" G_GINT64_FORMAT " sequences of %" G_GINT64_FORMAT
                 " tokens a step: micro-batch %" G_GINT64_FORMAT
@@ -95,7 +108,7 @@ static void print_collectives(const Result *result, FILE *out)
 
 static void print_links(const Result *result, FILE *out)
 {
-    static const char *const heads[] = {"links", "carried [GB]", "busiest", "peak use [%]",
+    static const char *const heads[] = {"links", "all carried [GB]", "busiest", "peak use [%]",
                                         "mean use [%]"};
     g_autoptr(ReportGrid) grid = report_grid_new((int)G_N_ELEMENTS(heads), 1);
     for (gsize i = 0; i < G_N_ELEMENTS(heads); i++)

@@ -83,10 +83,12 @@ static char *loss(const Result *winner, const Result *loser)
                                    : g_strdup_printf(", carried by %s links at %.0f %%",
                                                      link_class_name(links->link_class),
                                                      100 * links->peak_utilisation_frac);
-    return g_strdup_printf("%s waits %.3g s for %s in %s%s, where %s waits %.3g s",
-                           loser->label, total->exposed_s, collective_name(total->kind),
-                           phase_name(total->phase), carried, winner->label,
-                           exposed_in(winner, total));
+    double waited_s = exposed_in(winner, total);
+    g_autofree char *contrast =
+        waited_s > 0 ? g_strdup_printf("waits %.3g s", waited_s) : g_strdup("doesn't wait");
+    return g_strdup_printf("%s waits %.3g s for %s in %s%s, where %s %s", loser->label,
+                           total->exposed_s, collective_name(total->kind),
+                           phase_name(total->phase), carried, winner->label, contrast);
 }
 
 static char *why_none_fits(const GPtrArray *results)
