@@ -82,15 +82,10 @@ static char *legal_value(const ExperimentKey *key)
     g_assert_not_reached();
 }
 
-static char *name_of(const ExperimentKey *key)
-{
-    return g_strconcat(key->section, ".", key->key, NULL);
-}
-
 static void check_value(const Experiment *experiment, const ExperimentKey *key,
                         const char *value)
 {
-    g_autofree char *name = name_of(key);
+    g_autofree char *name = g_strconcat(key->section, ".", key->key, NULL);
 
     ck_assert(experiment_is_set(experiment, name));
     ck_assert_str_eq(experiment_string(experiment, name), value);
@@ -129,7 +124,7 @@ END_TEST
 START_TEST(test_every_default)
 {
     const ExperimentKey *key = &experiment_keys[_i];
-    g_autofree char *name = name_of(key);
+    g_autofree char *name = g_strconcat(key->section, ".", key->key, NULL);
     g_autoptr(Experiment) empty = load("", NULL, NULL);
     g_autofree char *assignment = g_strconcat(name, "=", key->default_value, NULL);
 
@@ -151,7 +146,7 @@ static const char *const bad_numbers[] = {
 START_TEST(test_bad_numbers)
 {
     const ExperimentKey *key = &experiment_keys[_i];
-    g_autofree char *name = name_of(key);
+    g_autofree char *name = g_strconcat(key->section, ".", key->key, NULL);
     if (key->type != KEY_INT && key->type != KEY_DOUBLE && key->type != KEY_INT_OR_AUTO)
         return;
 
