@@ -7,6 +7,7 @@
 #include "predict.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <stdlib.h>
 
@@ -33,7 +34,7 @@ static FILE *file_open(const char *file, char **target, char **temporary, GError
         out = fopen(*target, "w");
     } else {
         *temporary = g_strconcat(*target, ".XXXXXX", NULL);
-        int descriptor = g_mkstemp_full(*temporary, 0, 0666);
+        int descriptor = g_mkstemp_full(*temporary, O_WRONLY | O_CLOEXEC, 0666);
         out = descriptor < 0 ? NULL : fdopen(descriptor, "w");
     }
     if (out == NULL)
