@@ -3,13 +3,9 @@
  * of installed data. Reads nothing of the files. */
 #include "experiment.h"
 
-#ifdef HAVE_CONFIG_H
-#include "config.h"
-#endif
-
 #include <string.h>
 
-#ifndef PKGDATADIR
+#ifndef PKGDATADIR /* configure knows where */
 #define PKGDATADIR "/usr/local/share/zerosim"
 #endif
 
