@@ -11,7 +11,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define LARGEST_SIZE (G_GINT64_CONSTANT(1) << 31)
+/* No size comes near; the product of two, a few times over, still fits gint64. */
+#define LARGEST_SIZE (G_GINT64_CONSTANT(1) << 28)
 #define MOST_LAYERS 10000
 #define LARGEST_BYTES 1e18 /* sums of ten such still fit gint64 */
 
@@ -138,7 +139,7 @@ gboolean model_check_product(const ModelBuild *build, const char *what, gint64 a
 {
     if (a <= LARGEST_SIZE / b)
         return TRUE;
-    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s is absurdly large (over 2^31)",
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s is absurdly large (over 2^28)",
                 build->config.file, what);
     return FALSE;
 }
@@ -368,19 +369,30 @@ static Model *model_new(const char *file, const ModelFamily *family)
     return model;
 }
 
+/* Sums first in floating point: of what a file says, even the total may not fit. */
+static gboolean totals_check(const ModelBuild *build, GError **error)
+{
+    double parameters = 0, bytes = 0;
+    for (guint i = 0; i < build->model->parameters->len; i++)
+        parameters += (double)model_parameter(build->model, (int)i)->numel;
+    for (guint i = 0; i < build->model->layers->len; i++) {
+        const Layer *layer = model_layer(build->model, (int)i);
+        bytes += (double)layer->saved_bytes + (double)layer->cast_bytes;
+    }
+    if (parameters <= LARGEST_BYTES / 64 && bytes <= LARGEST_BYTES)
+        return TRUE;
+    g_set_error(
+        error, ZEROSIM_ERROR, ERROR_INPUT,
+        "%s: its sizes multiply to %.3g parameters and %.3g bytes of activations, which "
+        "is absurdly large",
+        build->config.file, parameters, bytes);
+    return FALSE;
+}
+
 /* What follows from the parameters and layers that the family has listed. */
-static gboolean totals_compute(const ModelBuild *build, GError **error)
+static void totals_compute(const ModelBuild *build)
 {
     Model *model = build->model;
-    double total = 0;
-    for (guint i = 0; i < model->parameters->len; i++)
-        total += (double)model_parameter(model, (int)i)->numel;
-    if (total > LARGEST_BYTES / 64) {
-        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                    "%s: its sizes multiply to %.3g parameters, which is absurdly large",
-                    build->config.file, total);
-        return FALSE;
-    }
     for (guint i = 0; i < model->parameters->len; i++)
         model->n_parameters += model_parameter(model, (int)i)->numel;
     for (guint i = 0; i < model->layers->len; i++) {
@@ -392,7 +404,6 @@ static gboolean totals_compute(const ModelBuild *build, GError **error)
     }
     model->flops_per_token += 6.0 * (double)model->n_parameters;
     model->block_input_bytes = build->tokens * model->hidden_size * dtype_bytes(build->stream);
-    return TRUE;
 }
 
 static DType linear_dtype(const ModelOptions *options)
@@ -428,8 +439,9 @@ Model *model_load(const char *file, const ModelOptions *options, GPtrArray *warn
                         .stream = options->autocast ? DTYPE_FP32 : options->parameter,
                         .linear = linear_dtype(options),
                         .block = -1};
-    if (!family->build(&build, error) || !totals_compute(&build, error))
+    if (!family->build(&build, error) || !totals_check(&build, error))
         return NULL;
+    totals_compute(&build);
     return g_steal_pointer(&model);
 }
 

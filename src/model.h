@@ -44,7 +44,7 @@ typedef struct {
     gint64 saved_bytes; /* kept from this layer's forward until its backward ends */
     gint64 recompute_saved_bytes; /* attention: what of saved_bytes selective checkpointing
                                    * keeps, the core's inputs */
-    gint64 cast_bytes;  /* autocast's cached copies of its parameters, same lifetime */
+    gint64 cast_bytes; /* autocast's cached copies of its parameters, same lifetime */
     gint64 forward_temporary_bytes;  /* alive only while its forward runs, over saved_bytes */
     gint64 backward_temporary_bytes; /* alive only while its backward runs, over saved_bytes */
 } Layer;

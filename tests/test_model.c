@@ -382,10 +382,10 @@ static const struct {
     {"{" LLAMA ",\"hidden_size\":-128,\"num_attention_heads\":4}", "hidden_size", ""},
     {"{" LLAMA ",\"hidden_size\":99999999999,\"num_attention_heads\":4}", "hidden_size", ""},
     {"{" LLAMA ",\"hidden_size\":99999999999999999999,\"num_attention_heads\":4}", "", ""},
-    {"{\"model_type\":\"llama\",\"num_hidden_layers\":10000,\"intermediate_size\":2147483648,"
-     "\"vocab_size\":2147483648,\"hidden_size\":2147483648,\"num_attention_heads\":1}",
+    {"{\"model_type\":\"llama\",\"num_hidden_layers\":10000,\"intermediate_size\":268435456,"
+     "\"vocab_size\":268435456,\"hidden_size\":268435456,\"num_attention_heads\":1}",
      "", "absurdly large"},
-    {"{" LLAMA "," SIZES ",\"head_dim\":2147483648}", "head_dim", "absurdly large"},
+    {"{" LLAMA "," SIZES ",\"head_dim\":268435456}", "head_dim", "absurdly large"},
     {"{\"model_type\":\"llama\",\"num_hidden_layers\":2000000000,\"intermediate_size\":8,"
      "\"vocab_size\":8," SIZES "}",
      "num_hidden_layers", ""},
