@@ -90,6 +90,7 @@ gboolean cmd_run(int argc, char **argv, GError **error)
         return TRUE;
     }
     g_autoptr(CmdProgress) progress = cmd_progress_new();
+    cmd_progress_set(progress, 0, 0, "simulating");
     g_autoptr(Experiment) experiment = cmd_options_experiment(&options, error);
     if (experiment == NULL)
         return FALSE;
