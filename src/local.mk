@@ -67,7 +67,6 @@ libzerosim_a_SOURCES += \
 # -- program
 libzerosim_a_SOURCES += \
 	%reldir%/cmd.h %reldir%/cmd_compare.c %reldir%/cmd_compare_best.c \
-	%reldir%/cmd_compare_best.h %reldir%/cmd_model.c %reldir%/cmd_model.h \
-	%reldir%/cmd_options.c %reldir%/cmd_options.h %reldir%/cmd_platform.c \
-	%reldir%/cmd_progress.c %reldir%/cmd_progress.h %reldir%/cmd_run.c \
-	%reldir%/cmd_schedule.c
+	%reldir%/cmd_compare_best.h %reldir%/cmd_model.c %reldir%/cmd_options.c \
+	%reldir%/cmd_options.h %reldir%/cmd_platform.c %reldir%/cmd_progress.c \
+	%reldir%/cmd_progress.h %reldir%/cmd_run.c %reldir%/cmd_schedule.c

@@ -35,7 +35,7 @@ installed_run() {
     [ -s out ] || echo "zerosim $*: no output"
 }
 tap_check 'the installed program knows its version' "$(installed_run --version)"
-tap_check 'the installed program finds its models' "$(installed_run model models/gpt2.json)"
+tap_check 'the installed program finds its models' "$(installed_run model gpt2)"
 tap_check 'the installed program finds its node presets' \
     "$(installed_run platform dgx-h100 --nodes 2)"
 tap_check 'the installed program runs an installed experiment' \

@@ -14,13 +14,45 @@ C_TESTS = \
 	%reldir%/test_model \
 	%reldir%/test_optimizer \
 	%reldir%/test_platform \
+	%reldir%/test_predict \
 	%reldir%/test_profile \
 	%reldir%/test_report \
 	%reldir%/test_routes \
 	%reldir%/test_schedule \
-	%reldir%/test_step
+	%reldir%/test_step \
+	%reldir%/test_training \
+	%reldir%/test_training_deepspeed
 
-GOLDEN_TESTS =
+GOLDEN_TESTS = \
+	%reldir%/golden/compare-best.test \
+	%reldir%/golden/compare-by-link-class.test \
+	%reldir%/golden/compare-csv.test \
+	%reldir%/golden/compare-deepspeed.test \
+	%reldir%/golden/compare-does-not-fit.test \
+	%reldir%/golden/compare-paper.test \
+	%reldir%/golden/compare-pytorch.test \
+	%reldir%/golden/help-compare.test \
+	%reldir%/golden/help.test \
+	%reldir%/golden/model-csv.test \
+	%reldir%/golden/model-json.test \
+	%reldir%/golden/model-table.test \
+	%reldir%/golden/platform-list.test \
+	%reldir%/golden/platform-show.test \
+	%reldir%/golden/platform-xml.test \
+	%reldir%/golden/run-by-collective.test \
+	%reldir%/golden/run-ds-config.test \
+	%reldir%/golden/run-json.test \
+	%reldir%/golden/run-table.test \
+	%reldir%/golden/schedule-deepspeed-zero1.test \
+	%reldir%/golden/schedule-deepspeed-zero2.test \
+	%reldir%/golden/schedule-deepspeed-zero3.test \
+	%reldir%/golden/schedule-one-rank.test \
+	%reldir%/golden/schedule-paper-zero3.test \
+	%reldir%/golden/schedule-pytorch-ddp.test \
+	%reldir%/golden/schedule-pytorch-zero1.test \
+	%reldir%/golden/schedule-pytorch-zero2.test \
+	%reldir%/golden/schedule-pytorch-zero3.test \
+	%reldir%/golden/version.test
 
 SCRIPT_TESTS = \
 	%reldir%/bad_input.sh \
@@ -31,11 +63,15 @@ SCRIPT_TESTS = \
 	%reldir%/style.sh
 
 TEST_FILES = \
+	%reldir%/golden/bert-base.conf \
+	%reldir%/golden/gpt2-two-layers.json \
+	%reldir%/golden/two-layers.conf \
 	%reldir%/platforms/no-engine.xml \
 	%reldir%/platforms/no-gpus.xml \
 	%reldir%/platforms/no-route.xml \
 	%reldir%/platforms/one-node.xml \
-	%reldir%/platforms/two-nodes.xml
+	%reldir%/platforms/two-nodes.xml \
+	%reldir%/training_fixture.h
 
 TESTS += $(C_TESTS) $(GOLDEN_TESTS) $(SCRIPT_TESTS)
 EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(TEST_FILES) \

@@ -1,26 +1,27 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Runs the examples of README.md: in each ```console block a line "$ COMMAND" is run in the source
-# tree and must print the lines that follow it. A line of three dots stands for any lines.
+# tree and must print the lines that follow it, to the next command or the block's end. A line of
+# three dots stands for any lines. --update rewrites the output of examples without such a line.
 set -u
 . "${srcdir:-.}/tests/tap.sh"
 top=${ZEROSIM_DATA_DIR:?}
 scratch=$(mktemp -d) || exit 99
 trap 'rm -rf "$scratch"' EXIT
+cd "$top" || exit 99
 
-# One numbered file for each command and one for what it should print.
-awk -v to="$scratch" '
-    /^```console$/ { inside = 1; next }
-    /^```$/ { inside = 0 }
-    !inside { next }
-    /^\$ / { n++; file = to "/" sprintf("%03d", n); print substr($0, 3) >(file ".command"); next }
-    n { print >(file ".expected") }
-' "$top/README.md"
+# run COMMAND: what it prints, stderr too, and its exit status when that isn't 0.
+run() {
+    local status
+    bash -c "$1" 2>&1 </dev/null
+    status=$?
+    [ $status -eq 0 ] || echo "exit status $status"
+}
 
-# matches EXPECTED ACTUAL: equal lines, where "..." skips some.
+# matches EXPECTED ACTUAL: the first difference between two files, where "..." skips lines.
 matches() {
     awk '
-        NR == FNR { expected[++n] = $0; next }
+        FILENAME == ARGV[1] { expected[++n] = $0; next }
         { actual[++m] = $0 }
         END {
             i = j = 1
@@ -38,19 +39,42 @@ matches() {
         }' "$1" "$2"
 }
 
-n_commands=0
-for file in "$scratch"/*.command; do
-    [ -e "$file" ] || break
-    n_commands=$((n_commands + 1))
-    touch "${file%.command}.expected"
-    complaint=$(
-        cd "$top" || exit
-        bash -e "$file" >"$scratch/actual" 2>&1 </dev/null ||
-            echo "exit status $?: $(head -n 3 "$scratch/actual")"
-        matches "${file%.command}.expected" "$scratch/actual"
-    )
-    tap_check "README.md: $(cat "$file")" "$complaint"
-done
-tap_check 'README.md has examples' "$([ "$n_commands" -gt 0 ] || echo 'no ```console block')"
+# One example ends: check it, and write the block as it should be.
+n_examples=0
+end_example() {
+    [ -n "$command" ] || return 0
+    n_examples=$((n_examples + 1))
+    run "$command" >"$scratch/actual"
+    if grep -qx '\.\.\.' "$scratch/expected"; then
+        cat "$scratch/expected" >>"$scratch/README.md"
+    else
+        cat "$scratch/actual" >>"$scratch/README.md"
+    fi
+    tap_check "README.md: $command" "$(matches "$scratch/expected" "$scratch/actual")"
+    command=
+}
 
+inside=no
+command=
+while IFS= read -r line; do
+    case $inside$line in
+    'no```console') inside=yes ;;
+    'yes```' | 'yes$ '*)
+        end_example
+        [ "$line" = '```' ] && inside=no || command=${line#\$ }
+        : >"$scratch/expected"
+        ;;
+    yes*)
+        printf '%s\n' "$line" >>"$scratch/expected"
+        continue
+        ;;
+    esac
+    printf '%s\n' "$line" >>"$scratch/README.md"
+done <README.md
+
+if [ "${1-}" = --update ]; then
+    cmp -s "$scratch/README.md" README.md || cp "$scratch/README.md" README.md
+    exit
+fi
+tap_check 'README.md has examples' "$([ $n_examples -gt 0 ] || echo 'no ```console block')"
 tap_end

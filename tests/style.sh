@@ -31,7 +31,7 @@ tap_check 'every file begins with its licence' "$(files_without_licence)"
 files_without_paragraph() {
     local file
     for file in "${sources[@]}"; do
-        sed -n 2p "$file" | grep -q '^/\* [A-Z]' || echo "$file"
+        sed -n 2p "$file" | grep -q '^/\* [A-Za-z`]' || echo "$file"
     done
 }
 tap_check 'then comes a paragraph: what the file is for' "$(files_without_paragraph)"
@@ -49,6 +49,6 @@ refuse 'comments are /* … */' '^\s*//|[;{]\s*//'
 refuse 'no trailing blanks' '[[:blank:]]+$' "${sources[@]}" "${scripts[@]}"
 mapfile -t library < <(find src -name '*.c' ! -name main.c | sort)
 refuse 'library code never prints errors and never exits' \
-    '\b(g_printerr|g_error|g_warning|perror|exit|abort) ?\(|fprintf ?\(stderr' "${library[@]}"
+    '\b(g_printerr|g_warning|g_message|g_print|perror|exit|abort) ?\(|fprintf ?\(stderr' "${library[@]}"
 
 tap_end
