@@ -151,6 +151,8 @@ static Cluster *preset_build(const Experiment *experiment, GPtrArray *warnings, 
     }
     g_autoptr(NodeType) node = node_type_load(platform, error);
     ClusterSpec spec;
+    if (!node)
+        g_prefix_error(error, "cluster.platform: ");
     if (!node || !spec_read(experiment, node, &spec, error))
         return NULL;
     spec_warn(experiment, &spec, warnings);
