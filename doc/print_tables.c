@@ -76,14 +76,14 @@ static void print_key(const ExperimentKey *key)
     fputs(".TP\n.B ", stdout);
     print_escaped(key->key);
     putchar('\n');
+    print_escaped(key->help);
+    fputs("\n.br\n(", stdout);
     print_type(key);
     if (key->default_value) {
         fputs("; default ", stdout);
         print_escaped(key->default_value);
     }
-    fputs(".\n.br\n", stdout);
-    print_escaped(key->help);
-    fputs(".\n", stdout);
+    fputs(")\n", stdout);
 }
 
 static void print_keys(void)
