@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a simulated step means: step time and where it goes, communication, memory, MFU. All of
- * it is read from schedule, timeline and memory; zerosim-result(5) describes every member. */
+ * it is read from schedule, timeline and memory; report_json.c says how it is called outside. */
 #pragma once
 
 #include "memory.h"

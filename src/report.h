@@ -23,7 +23,7 @@ const ReportFormat *report_format(const char *name, GError **error);
 /* Whether the format can write that array of a result; NULL is always right. */
 gboolean report_table_check(const ReportFormat *format, const char *table, GError **error);
 
-/* The result object that zerosim-result(5) describes. */
+/* The result as a JSON object of schema zerosim-result/1. */
 json_t *report_json_object(const Result *result);
 
 G_END_DECLS
