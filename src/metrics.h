@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a simulated step means: step time and where it goes, communication, memory, MFU. All of
- * it is read from schedule, timeline and memory; report_json.c says how it is called outside. */
+ * it is read from schedule, timeline and memory; report_json.c says how it is called outside.
+ */
 #pragma once
 
 #include "memory.h"
