@@ -27,7 +27,7 @@ const ExperimentKey experiment_keys[] = {
     {"training", "framework", KEY_CHOICE, "pytorch|deepspeed|paper", 0, 0, "pytorch", "whose schedule is simulated"},
     {"training", "strategy", KEY_CHOICE, "ddp|zero1|zero2|zero3", 0, 0, NULL, "what is sharded (default: the stage of deepspeed_config)"},
     {"training", "micro_batch", KEY_INT_OR_AUTO, NULL, 1, MAX_BATCH, "1", "sequences a rank and micro-step; auto: the largest that fits"},
-    {"training", "gradient_accumulation", KEY_INT, NULL, 1, MAX_BATCH, "1", "micro-steps a step"},
+    {"training", "gradient_accumulation", KEY_INT, NULL, 1, 4096, "1", "micro-steps a step"},
     {"training", "global_batch", KEY_INT, NULL, 1, MAX_BATCH * MAX_BATCH, NULL, "sequences a step of all ranks (default: derived)"},
     {"training", "precision", KEY_CHOICE, PRECISIONS, 0, 0, NULL, "of parameters, gradients and compute (default: deepspeed_config's, fp32; paper: bf16)"},
     {"training", "compile", KEY_BOOL, NULL, 0, 0, "false", "torch.compile"},

@@ -40,7 +40,7 @@ gboolean batch_resolve(Batch *batch, const Batch *given, int n_ranks, const Batc
         given->accumulation ? given->accumulation : MAX(batch->accumulation, 1);
     Batch resolved = {micro, steps, 0};
 
-    g_assert(n_ranks > 0 && micro <= BATCH_MAX && steps <= BATCH_MAX);
+    g_assert(n_ranks > 0 && micro <= BATCH_MAX && steps <= ACCUMULATION_MAX);
     if (given->global_batch && given->accumulation && !given->micro_batch) {
         if (!divide(given, steps, names->accumulation, n_ranks, names, &resolved.micro_batch,
                     error))
@@ -50,12 +50,14 @@ gboolean batch_resolve(Batch *batch, const Batch *given, int n_ranks, const Batc
                     error))
             return FALSE;
     }
-    if (resolved.micro_batch > BATCH_MAX || resolved.accumulation > BATCH_MAX ||
+    if (resolved.micro_batch > BATCH_MAX || resolved.accumulation > ACCUMULATION_MAX ||
         __builtin_mul_overflow(resolved.micro_batch * resolved.accumulation, (gint64)n_ranks,
                                &resolved.global_batch)) {
-        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                    "%s: %s is too big: %" D " * %" D " * %d", names->place,
-                    names->global_batch, resolved.micro_batch, resolved.accumulation, n_ranks);
+        g_set_error(
+            error, ZEROSIM_ERROR, ERROR_INPUT,
+            "%s: %s is too big: %" D " * %" D " * %d (%s, at most %d * %s, at most %d * ranks)",
+            names->place, names->global_batch, resolved.micro_batch, resolved.accumulation,
+            n_ranks, names->micro_batch, BATCH_MAX, names->accumulation, ACCUMULATION_MAX);
         return FALSE;
     }
     if (given->global_batch && resolved.global_batch != given->global_batch)

@@ -7,6 +7,8 @@
 G_BEGIN_DECLS
 
 #define BATCH_MAX 1048576
+/* Every micro-step is simulated, so this bounds time and memory. */
+#define ACCUMULATION_MAX 4096
 
 /* 0: not given. */
 typedef struct {

@@ -108,7 +108,7 @@ static gboolean read_batch(const Reader *reader, int n_ranks, Batch *batch, GErr
         gint64 *value;
     } sizes[] = {
         {"train_micro_batch_size_per_gpu", BATCH_MAX, &given.micro_batch},
-        {"gradient_accumulation_steps", BATCH_MAX, &given.accumulation},
+        {"gradient_accumulation_steps", ACCUMULATION_MAX, &given.accumulation},
         {"train_batch_size", ELEMENTS_MAX, &given.global_batch},
     };
     const BatchNames names = {reader->top.file, sizes[0].key, sizes[1].key, sizes[2].key};

@@ -228,6 +228,7 @@ static const struct {
     {"global_batch = 8\n", "global_batch 8 is not a multiple of 1 * 16"},
     {"micro_batch = 4\ngradient_accumulation = 4\nglobal_batch = 512\n",
      "global_batch 512 != 4 * 4 * 16"},
+    {"global_batch = 65552\n", "global_batch is too big: 1 * 4097 * 16"},
 };
 
 /* Sizes that disagree, and remainders, state their arithmetic. */
