@@ -166,12 +166,17 @@ static void backward_layer(Step *step, int index)
         step_compute(step, STREAM_COMPUTE, "recompute", layer->name,
                      (const Kernel *)(void *)layer->forward->data, (int)layer->forward->len);
     }
-    int temporary = step_alloc(step, STREAM_COMPUTE, "backward", layer->name,
-                               MEMORY_TEMPORARIES, layer->backward_temporary_bytes);
+    /* The gradients of the layer's output and input are tensors of their own. */
+    int output = step_alloc(step, STREAM_COMPUTE, "output gradient", layer->name,
+                            MEMORY_TEMPORARIES, layer->backward_temporary_bytes / 2);
+    int input =
+        step_alloc(step, STREAM_COMPUTE, "input gradient", layer->name, MEMORY_TEMPORARIES,
+                   layer->backward_temporary_bytes - layer->backward_temporary_bytes / 2);
     gradients_alloc(step, layer);
     step_compute(step, STREAM_COMPUTE, "backward", layer->name,
                  (const Kernel *)(void *)layer->backward->data, (int)layer->backward->len);
-    step_release(step, STREAM_COMPUTE, &temporary);
+    step_release(step, STREAM_COMPUTE, &output);
+    step_release(step, STREAM_COMPUTE, &input);
     step_release(step, STREAM_COMPUTE, &recomputed);
     step_release(step, STREAM_COMPUTE, &step->saved[index]);
     step_release(step, STREAM_COMPUTE, &step->casts[index]);
