@@ -40,7 +40,7 @@ gboolean batch_resolve(Batch *batch, const Batch *given, int n_ranks, const Batc
         given->accumulation ? given->accumulation : MAX(batch->accumulation, 1);
     Batch resolved = {micro, steps, 0};
 
-    g_assert(n_ranks > 0 && micro <= BATCH_MAX && steps <= ACCUMULATION_MAX);
+    g_assert(n_ranks > 0 && micro <= G_MAXINT32 && steps <= ACCUMULATION_MAX);
     if (given->global_batch && given->accumulation && !given->micro_batch) {
         if (!divide(given, steps, names->accumulation, n_ranks, names, &resolved.micro_batch,
                     error))

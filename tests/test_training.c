@@ -257,6 +257,9 @@ START_TEST(test_set_micro_batch)
     ck_assert(!training_set_micro_batch(fixed, RANKS, 3, &error));
     check_message(error, "512 is not a multiple of 3 * 16");
     ck_assert_int_eq(fixed->micro_batch, 8);
+    g_clear_error(&error);
+    ck_assert(!training_set_micro_batch(loose, RANKS, 1048577, &error));
+    check_message(error, "global_batch is too big");
     ck_assert(training_set_micro_batch(loose, RANKS, 5, NULL));
     ck_assert_int_eq(loose->gradient_accumulation, 2);
     ck_assert_int_eq(loose->global_batch, 5 * 2 * RANKS);
