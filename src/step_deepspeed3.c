@@ -186,7 +186,7 @@ static void zero3_end_backward(Step *step)
     schedule_host_wait(step->schedule, step->schedule->last_op[reduce_stream(step)]);
 }
 
-static void sub_group_update(Step *step, gint64 numel, gint64 n_tensors)
+static void sub_group_update(Step *step, gint64 numel)
 {
     const Precision *precision = &step->training->precision;
     int flat = -1;
@@ -200,7 +200,7 @@ static void sub_group_update(Step *step, gint64 numel, gint64 n_tensors)
     if (knobs_of(step)->loss_scaling || step->training->gradient_clipping > 0)
         step_stream_kernel(step, STREAM_COMPUTE, "unscale and clip", "gradients", KERNEL_SCALE,
                            numel * 4);
-    step_optimize(step, "sub-group", numel, n_tensors, DTYPE_FP32);
+    step_optimize(step, "sub-group", numel, 1, DTYPE_FP32);
     step_release(step, STREAM_COMPUTE, &flat);
     if (precision->master)
         step_cast(step, STREAM_COMPUTE, "copy to 16-bit", "sub-group", numel, DTYPE_FP32,
@@ -223,20 +223,37 @@ static void persistent_gather(Step *step)
     schedule_synchronize(step->schedule);
 }
 
+/* _create_fp16_sub_groups: whole parameters in order, until the partitions reach
+ * sub_group_size elements. Elements are gint64: the sub-groups' sizes. */
+static GArray *sub_groups_build(const Step *step)
+{
+    GArray *sub_groups = g_array_new(FALSE, FALSE, sizeof(gint64));
+    gint64 numel = 0;
+
+    for (guint p = 0; p < step->model->parameters->len; p++) {
+        numel += zero3_partition_numel(step, (int)p);
+        if (numel < knobs_of(step)->sub_group_size && p + 1 < step->model->parameters->len)
+            continue;
+        g_array_append_val(sub_groups, numel);
+        numel = 0;
+    }
+    return sub_groups;
+}
+
 static void zero3_update(Step *step)
 {
-    gint64 partition = partition_total(step);
-    gint64 sub_group = MIN(partition, knobs_of(step)->sub_group_size);
-    gint64 n_sub_groups = MAX(1, step_ceil_divide(partition, MAX(1, sub_group)));
+    g_autoptr(GArray) sub_groups = sub_groups_build(step);
 
     if (knobs_of(step)->loss_scaling)
         step_scalar_all_reduce(step, "overflow flag", 1);
-    step_stream_kernel(step, STREAM_COMPUTE, "norm", "gradients", KERNEL_NORM,
-                       partition * dtype_bytes(step->training->precision.gradient));
-    for (gint64 i = 0; i < n_sub_groups; i++)
+    for (guint i = 0; i < sub_groups->len; i++) {
+        step_stream_kernel(step, STREAM_COMPUTE, "norm", "gradients", KERNEL_NORM,
+                           g_array_index(sub_groups, gint64, i) *
+                               dtype_bytes(step->training->precision.gradient));
         step_scalar_all_reduce(step, "gradient norm", 8);
-    for (gint64 i = 0; i < n_sub_groups; i++)
-        sub_group_update(step, MIN(sub_group, partition - i * sub_group), 1);
+    }
+    for (guint i = 0; i < sub_groups->len; i++)
+        sub_group_update(step, g_array_index(sub_groups, gint64, i));
     persistent_gather(step);
 }
 

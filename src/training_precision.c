@@ -28,7 +28,8 @@ static const Precision precisions[N_MIXES][N_PRECISIONS] = {
                   [PRECISION_FP16] = SAME(H),
                   [PRECISION_AUTOCAST_BF16] = {F, B, B, B, F, B, F, FALSE, FALSE},
                   [PRECISION_AUTOCAST_FP16] = {F, H, H, H, F, H, F, FALSE, FALSE}},
-    [MIX_MASTER] = {[PRECISION_FP32] = SAME(F),
+    /* DeepSpeed clones its partition in fp32 even where the model is fp32 already. */
+    [MIX_MASTER] = {[PRECISION_FP32] = {F, F, F, F, F, F, F, TRUE, FALSE},
                     [PRECISION_BF16] = {B, B, B, B, B, B, F, TRUE, FALSE},
                     [PRECISION_FP16] = {H, H, H, H, H, H, F, TRUE, FALSE}},
 };

@@ -16,10 +16,13 @@ C_TESTS = \
 	%reldir%/test_platform \
 	%reldir%/test_predict \
 	%reldir%/test_profile \
+	%reldir%/test_replay \
 	%reldir%/test_report \
 	%reldir%/test_routes \
 	%reldir%/test_schedule \
 	%reldir%/test_step \
+	%reldir%/test_step_states \
+	%reldir%/test_step_volumes \
 	%reldir%/test_training \
 	%reldir%/test_training_deepspeed
 
@@ -71,6 +74,7 @@ TEST_FILES = \
 	%reldir%/platforms/no-route.xml \
 	%reldir%/platforms/one-node.xml \
 	%reldir%/platforms/two-nodes.xml \
+	%reldir%/step_inputs.h \
 	%reldir%/training_fixture.h
 
 TESTS += $(C_TESTS) $(GOLDEN_TESTS) $(SCRIPT_TESTS)
@@ -78,6 +82,14 @@ EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(
 	%reldir%/golden.sh %reldir%/bench.sh %reldir%/tap.sh %reldir%/cppcheck.cfg
 
 AM_DEFAULT_SOURCE_EXT = .c
+%canon_reldir%_test_replay_SOURCES = %reldir%/test_replay.c %reldir%/step_inputs.c \
+	%reldir%/step_inputs.h
+%canon_reldir%_test_step_SOURCES = %reldir%/test_step.c %reldir%/step_inputs.c \
+	%reldir%/step_inputs.h
+%canon_reldir%_test_step_states_SOURCES = %reldir%/test_step_states.c %reldir%/step_inputs.c \
+	%reldir%/step_inputs.h
+%canon_reldir%_test_step_volumes_SOURCES = %reldir%/test_step_volumes.c \
+	%reldir%/step_inputs.c %reldir%/step_inputs.h
 LDADD = libzerosim.a $(LIBRARIES_LIBS) $(CHECK_LIBS)
 
 if HAVE_CHECK

@@ -118,7 +118,7 @@ static const struct {
     {"pytorch", "zero2", "autocast-fp16", {F, H, H, H, F, H, F, FALSE, FALSE}},
     {"deepspeed", "zero1", "bf16", {B, B, B, B, B, B, F, TRUE, FALSE}},
     {"deepspeed", "zero3", "fp16", {H, H, H, H, H, H, F, TRUE, FALSE}},
-    {"deepspeed", "zero2", "fp32", {F, F, F, F, F, F, F, FALSE, FALSE}},
+    {"deepspeed", "zero2", "fp32", {F, F, F, F, F, F, F, TRUE, FALSE}},
     {"paper", "ddp", "bf16", {B, B, B, B, B, B, F, TRUE, FALSE}},
     {"paper", "zero3", "fp16", {H, H, H, H, H, H, F, TRUE, FALSE}},
 };
