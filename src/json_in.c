@@ -160,14 +160,14 @@ static const json_t *lookup(const JsonIn *in, const char *key, gboolean required
 
 gboolean json_in_has(const JsonIn *in, const char *key)
 {
-    gboolean ok;
+    gboolean ok = FALSE;
     return lookup(in, key, FALSE, &ok, NULL) != NULL;
 }
 
 gboolean json_in_int(const JsonIn *in, const char *key, gboolean required, gint64 min,
                      gint64 max, gint64 *value, GError **error)
 {
-    gboolean ok;
+    gboolean ok = FALSE;
     gint64 number;
     const json_t *member = lookup(in, key, required, &ok, error);
     if (!member)
@@ -198,7 +198,7 @@ gboolean json_in_int(const JsonIn *in, const char *key, gboolean required, gint6
 gboolean json_in_double(const JsonIn *in, const char *key, gboolean required, double min,
                         double max, double *value, GError **error)
 {
-    gboolean ok;
+    gboolean ok = FALSE;
     const json_t *member = lookup(in, key, required, &ok, error);
     if (!member)
         return ok;
@@ -219,7 +219,7 @@ gboolean json_in_double(const JsonIn *in, const char *key, gboolean required, do
 gboolean json_in_bool(const JsonIn *in, const char *key, gboolean required, gboolean *value,
                       GError **error)
 {
-    gboolean ok;
+    gboolean ok = FALSE;
     const json_t *member = lookup(in, key, required, &ok, error);
     if (!member)
         return ok;
@@ -234,7 +234,7 @@ gboolean json_in_bool(const JsonIn *in, const char *key, gboolean required, gboo
 gboolean json_in_string(const JsonIn *in, const char *key, gboolean required,
                         const char **value, GError **error)
 {
-    gboolean ok;
+    gboolean ok = FALSE;
     const json_t *member = lookup(in, key, required, &ok, error);
     if (!member)
         return ok;
@@ -249,7 +249,7 @@ gboolean json_in_string(const JsonIn *in, const char *key, gboolean required,
 gboolean json_in_object(const JsonIn *in, const char *key, gboolean required,
                         GStringChunk *paths, JsonIn *child, GError **error)
 {
-    gboolean ok;
+    gboolean ok = FALSE;
     g_autofree char *path = member_path(in, key);
     const json_t *member = lookup(in, key, required, &ok, error);
 
