@@ -10,7 +10,7 @@ cd src || exit 99
 # A module's files are MODULE.[ch] and MODULE_*.[ch]; the longest module that fits counts.
 layers=(
     'foundations: error json_in'
-    'inputs: experiment kernel profile optimizer model training node_type cluster'
+    'inputs: experiment kernel profile optimizer model training node_wires node_type cluster'
     'step: collective schedule bucket step'
     'time: timeline sim'
     'meaning: memory metrics'

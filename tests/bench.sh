@@ -1,2 +1,0 @@
-#!/bin/bash
-# SPDX-License-Identifier: MIT
