@@ -169,6 +169,7 @@ static int channel_exit(const NodeMembers *node, int channel)
     int n_beside = 0;
     for (int i = 0; i < node->n; i++)
         n_beside += node->nic[i] == nic;
+    g_assert(n_beside > 0); /* node_nics_assign() numbers only NICs that somebody has */
     int turn = channel / node->n_nics % n_beside;
     int i = 0;
     while (node->nic[i] != nic || turn-- > 0)
@@ -199,6 +200,7 @@ static void channel_walk_node(Rings *rings, int node_index, int channel)
     if (alone)
         return;
     int nic = node->nic[exit];
+    g_assert(nic < node->n_nics);
     int entry = (channel_exit(next, channel) + 1) % next->n;
     if (rings->exit[node_index][nic] < 0)
         rings->exit[node_index][nic] = node->first + exit;
