@@ -7,26 +7,48 @@
 
 #include <simgrid/actor.h>
 #include <simgrid/engine.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 static const CollectivePlan *plan_at(const SimConductor *conductor, int plan)
 {
     return g_ptr_array_index(conductor->replay->plans, plan);
 }
 
-static void worker_actor(int argc, char *argv[])
+/* Starts the host's flows of the running collective; returns how many, receptions first. */
+static int player_start(SimPlayer *player, sg_comm_t *comms, int *n_in)
+{
+    int n = 0, plan = player->conductor->plan;
+    for (guint i = 0; i < player->in->len; i++) {
+        SimHop *hop = g_ptr_array_index(player->in, i);
+        if (hop->wire_bytes[plan] > 0)
+            comms[n++] = sg_mailbox_get_async(hop->mailbox, &hop->received);
+    }
+    *n_in = n;
+    for (guint i = 0; i < player->out->len; i++) {
+        SimHop *hop = g_ptr_array_index(player->out, i);
+        if (hop->wire_bytes[plan] > 0)
+            comms[n++] = sim_network_send(hop->mailbox, hop, hop->wire_bytes[plan]);
+    }
+    return n;
+}
+
+static void player_actor(int argc, char *argv[])
 {
     (void)argc;
     (void)argv;
-    SimWorker *worker = sg_actor_self_get_data();
-    SimConductor *conductor = worker->conductor;
+    SimPlayer *player = sg_actor_self_get_data();
+    SimConductor *conductor = player->conductor;
+    sg_comm_t *comms = player->comms;
     for (int round = 0; round < conductor->n_rounds; round++) {
+        int n_in, n;
         sg_barrier_wait(conductor->start);
-        double bytes = worker->wire_bytes[conductor->plan];
-        if (bytes == 0)
-            continue;
-        sim_network_send(&worker->route, bytes);
-        if (--conductor->n_flowing == 0)
-            sg_sem_release(conductor->flowed);
+        n = player_start(player, comms, &n_in);
+        for (int i = 0; i < n; i++) {
+            sg_comm_wait(comms[i]);
+            if (i < n_in && --conductor->n_flowing == 0)
+                sg_sem_release(conductor->flowed);
+        }
     }
 }
 
@@ -50,35 +72,61 @@ static gboolean flow_equal(gconstpointer one, gconstpointer other)
            a->between_nodes == b->between_nodes;
 }
 
-static SimWorker *worker_new(SimConductor *conductor, const Flow *flow)
+static SimPlayer *player_at(SimConductor *conductor, sg_host_t host)
 {
-    const Cluster *cluster = conductor->replay->cluster;
-    SimWorker *worker = g_new0(SimWorker, 1);
-    worker->conductor = conductor;
-    worker->flow = *flow;
-    worker->route.from = flow_end(cluster, flow->from_rank, flow->between_nodes);
-    worker->route.to = flow_end(cluster, flow->to_rank, flow->between_nodes);
-    worker->wire_bytes = g_new0(double, conductor->replay->plans->len);
-    g_ptr_array_add(conductor->workers, worker);
-    return worker;
+    SimPlayer *player = g_hash_table_lookup(conductor->players, host);
+    if (player)
+        return player;
+    player = g_new0(SimPlayer, 1);
+    player->conductor = conductor;
+    player->host = host;
+    player->in = g_ptr_array_new();
+    player->out = g_ptr_array_new();
+    g_hash_table_insert(conductor->players, host, player);
+    g_ptr_array_add(conductor->player_order, player);
+    return player;
 }
 
-/* A worker for each pair of ranks that any plan joins. */
-static void workers_add(SimConductor *conductor)
+static SimHop *hop_new(SimConductor *conductor, const Flow *flow)
+{
+    const Cluster *cluster = conductor->replay->cluster;
+    g_autofree char *name = g_strdup_printf("hop %u", conductor->hops->len);
+    SimHop *hop = g_new0(SimHop, 1);
+    hop->flow = *flow;
+    hop->route.from = flow_end(cluster, flow->from_rank, flow->between_nodes);
+    hop->route.to = flow_end(cluster, flow->to_rank, flow->between_nodes);
+    hop->wire_bytes = g_new0(double, conductor->replay->plans->len);
+    hop->mailbox = sg_mailbox_by_name(name);
+    g_ptr_array_add(conductor->hops, hop);
+    g_ptr_array_add(player_at(conductor, hop->route.from)->out, hop);
+    g_ptr_array_add(player_at(conductor, hop->route.to)->in, hop);
+    return hop;
+}
+
+/* A hop for each pair of ranks that any plan joins. */
+static void hops_add(SimConductor *conductor)
 {
     g_autoptr(GHashTable) known = g_hash_table_new(flow_hash, flow_equal);
     for (guint p = 0; p < conductor->replay->plans->len; p++) {
         const CollectivePlan *plan = plan_at(conductor, (int)p);
         for (guint i = 0; i < plan->flows->len; i++) {
             const Flow *flow = &g_array_index(plan->flows, Flow, i);
-            SimWorker *worker = g_hash_table_lookup(known, flow);
-            if (!worker) {
-                worker = worker_new(conductor, flow);
-                g_hash_table_insert(known, &worker->flow, worker);
+            SimHop *hop = g_hash_table_lookup(known, flow);
+            if (!hop) {
+                hop = hop_new(conductor, flow);
+                g_hash_table_insert(known, &hop->flow, hop);
             }
-            worker->wire_bytes[p] = flow->wire_bytes;
+            hop->wire_bytes[p] = flow->wire_bytes;
         }
     }
+}
+
+static void player_start_actor(SimPlayer *player)
+{
+    player->comms = g_new(sg_comm_t, player->in->len + player->out->len);
+    sg_actor_t actor = sg_actor_init("nccl", player->host);
+    sg_actor_set_data(actor, player);
+    sg_actor_start(actor, player_actor, 0, NULL);
 }
 
 static int rounds_count(const SimConductor *conductor)
@@ -95,28 +143,26 @@ SimConductor *sim_conductor_new(const SimReplay *replay, SimNetwork *network)
     SimConductor *conductor = g_new0(SimConductor, 1);
     conductor->replay = replay;
     conductor->network = network;
-    conductor->workers = g_ptr_array_new();
+    conductor->hops = g_ptr_array_new();
+    conductor->players = g_hash_table_new(NULL, NULL);
+    conductor->player_order = g_ptr_array_new();
     conductor->uses = g_new0(SimPlanUse, replay->plans->len + 1);
     conductor->n_rounds = rounds_count(conductor);
-    workers_add(conductor);
-    conductor->start = sg_barrier_init(conductor->workers->len + 1);
+    hops_add(conductor);
+    conductor->start = sg_barrier_init(conductor->player_order->len + 1);
     conductor->flowed = sg_sem_init(0);
-    for (guint i = 0; i < conductor->workers->len; i++) {
-        SimWorker *worker = g_ptr_array_index(conductor->workers, i);
-        sg_actor_t actor = sg_actor_init("nccl", worker->route.from);
-        sg_actor_set_data(actor, worker);
-        sg_actor_start(actor, worker_actor, 0, NULL);
-    }
+    for (guint i = 0; i < conductor->player_order->len; i++)
+        player_start_actor(g_ptr_array_index(conductor->player_order, i));
     return conductor;
 }
 
 void sim_conductor_route(SimConductor *conductor)
 {
-    for (guint i = 0; i < conductor->workers->len; i++) {
-        SimWorker *worker = g_ptr_array_index(conductor->workers, i);
-        conductor->replay->outcome->route_from = worker->flow.from_rank;
-        conductor->replay->outcome->route_to = worker->flow.to_rank;
-        sim_network_route(conductor->network, &worker->route);
+    for (guint i = 0; i < conductor->hops->len; i++) {
+        SimHop *hop = g_ptr_array_index(conductor->hops, i);
+        conductor->replay->outcome->routing = hop->flow;
+        if (!sim_network_route(conductor->network, &hop->route))
+            _exit(EXIT_FAILURE); /* where others abort; the parent knows the ranks */
     }
 }
 
@@ -129,12 +175,12 @@ static void engine_links_set(SimConductor *conductor, const CollectivePlan *plan
                            plan->nic_engine_bytes_per_s != conductor->nic_limit_bytes_per_s;
     if (!gpu_differs && !nic_differs)
         return;
-    for (guint i = 0; i < conductor->workers->len; i++) {
-        const SimWorker *worker = g_ptr_array_index(conductor->workers, i);
-        if (worker->flow.between_nodes ? nic_differs : gpu_differs)
-            sim_network_limit(conductor->network, &worker->route,
-                              worker->flow.between_nodes ? plan->nic_engine_bytes_per_s
-                                                         : plan->engine_bytes_per_s);
+    for (guint i = 0; i < conductor->hops->len; i++) {
+        const SimHop *hop = g_ptr_array_index(conductor->hops, i);
+        if (hop->flow.between_nodes ? nic_differs : gpu_differs)
+            sim_network_limit(conductor->network, &hop->route,
+                              hop->flow.between_nodes ? plan->nic_engine_bytes_per_s
+                                                      : plan->engine_bytes_per_s);
     }
     if (gpu_differs)
         conductor->gpu_limit_bytes_per_s = plan->engine_bytes_per_s;
@@ -177,10 +223,10 @@ void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step)
 static void plan_account(const SimConductor *conductor, int p, double *carried)
 {
     const SimPlanUse *use = &conductor->uses[p];
-    for (guint i = 0; i < conductor->workers->len; i++) {
-        const SimWorker *worker = g_ptr_array_index(conductor->workers, i);
-        for (int l = 0; l < worker->route.n_links; l++)
-            carried[worker->route.links[l]] += worker->wire_bytes[p];
+    for (guint i = 0; i < conductor->hops->len; i++) {
+        const SimHop *hop = g_ptr_array_index(conductor->hops, i);
+        for (int l = 0; l < hop->route.n_links; l++)
+            carried[hop->route.links[l]] += hop->wire_bytes[p];
     }
     for (guint l = 0; l < conductor->network->links->len; l++) {
         SimLink *link = &g_array_index(conductor->network->links, SimLink, l);

@@ -1,25 +1,35 @@
 /* SPDX-License-Identifier: MIT */
-/* The collectives of a replay: one actor that conducts them, one for each pair of hosts that a
- * ring joins. Private to sim_*.c. */
+/* The collectives of a replay: one actor that conducts them, and one on each host that a ring
+ * passes. Private to sim_*.c. */
 #pragma once
 
 #include "sim_network.h"
 #include "sim_replay.h"
 
 #include <simgrid/barrier.h>
+#include <simgrid/mailbox.h>
 #include <simgrid/semaphore.h>
 
 G_BEGIN_DECLS
 
 typedef struct _SimConductor SimConductor;
 
-/* A ring's link: one flow in each collective that uses it. */
+/* Two hosts that rings join, in one direction: one flow in each collective that uses it. */
 typedef struct {
-    SimConductor *conductor;
     Flow flow; /* ranks and whether between nodes */
     SimRoute route;
     double *wire_bytes; /* by plan */
-} SimWorker;
+    sg_mailbox_t mailbox;
+    void *received; /* SimGrid delivers a pointer; nobody reads it */
+} SimHop;
+
+/* A host that rings pass: its actor sends what leaves it and receives what comes. */
+typedef struct {
+    SimConductor *conductor;
+    sg_host_t host;
+    GPtrArray *in, *out; /* SimHop * */
+    sg_comm_t *comms;    /* scratch */
+} SimPlayer;
 
 /* A plan's use in the last step. */
 typedef struct {
@@ -30,9 +40,11 @@ typedef struct {
 struct _SimConductor {
     const SimReplay *replay;
     SimNetwork *network;
-    GPtrArray *workers; /* SimWorker * */
-    int n_rounds;       /* collectives with flows, all steps */
-    int plan;           /* that of the running collective */
+    GPtrArray *hops;         /* SimHop * */
+    GPtrArray *player_order; /* SimPlayer * */
+    GHashTable *players;     /* sg_host_t → SimPlayer * */
+    int n_rounds;            /* collectives with flows, all steps */
+    int plan;                /* that of the running collective */
     int n_flowing;
     double gpu_limit_bytes_per_s, nic_limit_bytes_per_s; /* as the engine links are set */
     sg_bar_t start;
@@ -40,7 +52,7 @@ struct _SimConductor {
     SimPlanUse *uses; /* by plan */
 };
 
-/* Creates the workers' actors. */
+/* Creates the players' actors. */
 SimConductor *sim_conductor_new(const SimReplay *replay, SimNetwork *network);
 
 /* In an actor, before the first collective. */

@@ -3,6 +3,7 @@
 #include "sim_network.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <xbt/dynar.h>
 
 /* SimGrid counts whole bytes. In units this much smaller, a flow's time is right to 1e-9 from a
@@ -16,6 +17,9 @@ SimNetwork *sim_network_open(void)
     network->links = g_array_new(FALSE, TRUE, sizeof(SimLink));
     network->index = g_hash_table_new(NULL, NULL);
     for (size_t i = 0; i < sg_link_count(); i++) {
+        /* SimGrid's own, of which the platform says nothing. */
+        if (strcmp(sg_link_get_name(links[i]), "__loopback__") == 0)
+            continue;
         SimLink link = {
             .link = links[i],
             .link_class = link_class_of(sg_link_get_name(links[i])),
@@ -24,13 +28,14 @@ SimNetwork *sim_network_open(void)
         sg_link_set_latency(link.link, 0);
         sg_link_set_bandwidth(link.link, link.bandwidth_bytes_per_s * UNITS_PER_BYTE);
         g_array_append_val(network->links, link);
-        g_hash_table_insert(network->index, link.link, GINT_TO_POINTER((int)i + 1));
+        g_hash_table_insert(network->index, link.link,
+                            GINT_TO_POINTER((int)network->links->len));
     }
     free(links);
     return network;
 }
 
-void sim_network_route(const SimNetwork *network, SimRoute *route)
+gboolean sim_network_route(const SimNetwork *network, SimRoute *route)
 {
     xbt_dynar_t links = xbt_dynar_new(sizeof(sg_link_t), NULL);
     sg_host_get_route(route->from, route->to, links);
@@ -40,7 +45,6 @@ void sim_network_route(const SimNetwork *network, SimRoute *route)
     for (int i = 0; i < n; i++) {
         sg_link_t link = xbt_dynar_get_as(links, (unsigned)i, sg_link_t);
         int index = GPOINTER_TO_INT(g_hash_table_lookup(network->index, link)) - 1;
-        /* SimGrid's loopback of a host is in no list. */
         if (index < 0)
             continue;
         if (g_array_index(network->links, SimLink, index).link_class == LINK_ENGINE)
@@ -52,6 +56,7 @@ void sim_network_route(const SimNetwork *network, SimRoute *route)
         route->links[route->n_links + i] = route->links[n - n_engine + i];
     route->n_engine_links = n_engine;
     xbt_dynar_free(&links);
+    return n > 0;
 }
 
 void sim_network_limit(const SimNetwork *network, const SimRoute *route, double bytes_per_s)
@@ -63,7 +68,7 @@ void sim_network_limit(const SimNetwork *network, const SimRoute *route, double 
     }
 }
 
-void sim_network_send(const SimRoute *route, double bytes)
+sg_comm_t sim_network_send(sg_mailbox_t mailbox, void *payload, double bytes)
 {
-    sg_host_sendto(route->from, route->to, bytes * UNITS_PER_BYTE);
+    return sg_mailbox_put_async(mailbox, payload, (long)(bytes * UNITS_PER_BYTE));
 }

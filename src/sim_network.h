@@ -5,8 +5,10 @@
 
 #include "sim.h"
 
+#include <simgrid/comm.h>
 #include <simgrid/host.h>
 #include <simgrid/link.h>
+#include <simgrid/mailbox.h>
 
 G_BEGIN_DECLS
 
@@ -33,14 +35,14 @@ typedef struct {
  * SimGrid would share a link in inverse proportion to it. */
 SimNetwork *sim_network_open(void);
 
-/* In an actor, since the platform is complete only when the simulation runs; SimGrid aborts
- * where a route is missing. */
-void sim_network_route(const SimNetwork *network, SimRoute *route);
+/* In an actor, since the platform is complete only when the simulation runs. FALSE: there is no
+ * route (on some of them, SimGrid aborts). */
+gboolean sim_network_route(const SimNetwork *network, SimRoute *route);
 
 /* What the route's engine links let through. */
 void sim_network_limit(const SimNetwork *network, const SimRoute *route, double bytes_per_s);
 
-/* Blocks until the bytes have flowed. */
-void sim_network_send(const SimRoute *route, double bytes);
+/* Starts a flow from the actor's host to that of whoever receives. */
+sg_comm_t sim_network_send(sg_mailbox_t mailbox, void *payload, double bytes);
 
 G_END_DECLS

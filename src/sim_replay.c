@@ -153,6 +153,7 @@ static void conductor_actor(int argc, char *argv[])
     (void)argv;
     World *world = sg_actor_self_get_data();
     const SimReplay *replay = world->replay;
+    replay->outcome->progress = SIM_ROUTING;
     sim_conductor_route(world->conductor);
     replay->outcome->progress = SIM_RUNNING;
     for (int r = 0; r < world->n_ranks; r++)
@@ -273,7 +274,7 @@ void sim_replay_run(void *data)
     sim_engine_load(replay->cluster->xml_file);
     sg_cfg_set_int("contexts/stack-size", STACK_KIB);
     sg_cfg_set_double("surf/precision", TIMING_PRECISION_S);
-    replay->outcome->progress = SIM_ROUTING;
+    replay->outcome->progress = SIM_STARTING;
     SimNetwork *network = sim_network_open();
     world.ranks = g_new0(Rank, world.n_ranks);
     world.all_at_collective = sg_sem_init(0);

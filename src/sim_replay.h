@@ -12,12 +12,12 @@ G_BEGIN_DECLS
 
 #define SIM_MAX_STEPS 8
 
-typedef enum { SIM_LOADING, SIM_ROUTING, SIM_RUNNING, SIM_ENDED } SimProgress;
+typedef enum { SIM_LOADING, SIM_STARTING, SIM_ROUTING, SIM_RUNNING, SIM_ENDED } SimProgress;
 
 /* What a replay tells its parent, in shared memory. */
 typedef struct {
     SimProgress progress;
-    int route_from, route_to;         /* ranks of the route being resolved */
+    Flow routing;                     /* whose route is being resolved */
     int stuck_rank, stuck_op;         /* first op that never ended; -1: all did */
     double step_end_s[SIM_MAX_STEPS]; /* of the last rank */
     gboolean ranks_end_together;      /* in the last step */

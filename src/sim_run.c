@@ -142,13 +142,21 @@ static gboolean stuck_fail(const SimReplay *replay, GError **error)
     return FALSE;
 }
 
+static const char *flow_host(const Cluster *cluster, int rank, gboolean between_nodes)
+{
+    const ClusterGpu *gpu = cluster_gpu(cluster, rank);
+    return between_nodes && gpu->nic_host ? gpu->nic_host : gpu->gpu_host;
+}
+
 static gboolean death_fail(const SimReplay *replay, const char *complaint, GError **error)
 {
     const SimOutcome *outcome = replay->outcome;
+    const Flow *flow = &outcome->routing;
     if (outcome->progress == SIM_ROUTING)
         g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                    "%s: no route from rank %d to rank %d: %s", replay->cluster->name,
-                    outcome->route_from, outcome->route_to, complaint);
+                    "%s: no route from host '%s' to host '%s'", replay->cluster->name,
+                    flow_host(replay->cluster, flow->from_rank, flow->between_nodes),
+                    flow_host(replay->cluster, flow->to_rank, flow->between_nodes));
     else
         g_set_error(error, ZEROSIM_ERROR,
                     outcome->progress == SIM_LOADING ? ERROR_INPUT : ERROR_SIMULATION, "%s: %s",
