@@ -5,6 +5,7 @@
 C_TESTS = \
 	%reldir%/test_bucket \
 	%reldir%/test_cluster \
+	%reldir%/test_collective \
 	%reldir%/test_error \
 	%reldir%/test_experiment \
 	%reldir%/test_json_in \
@@ -20,9 +21,11 @@ C_TESTS = \
 	%reldir%/test_report \
 	%reldir%/test_routes \
 	%reldir%/test_schedule \
+	%reldir%/test_sim \
 	%reldir%/test_step \
 	%reldir%/test_step_states \
 	%reldir%/test_step_volumes \
+	%reldir%/test_timeline \
 	%reldir%/test_training \
 	%reldir%/test_training_deepspeed
 
@@ -73,6 +76,7 @@ TEST_FILES = \
 	%reldir%/platforms/no-gpus.xml \
 	%reldir%/platforms/no-route.xml \
 	%reldir%/platforms/one-node.xml \
+	%reldir%/platforms/sim-bus.xml \
 	%reldir%/platforms/two-nodes.xml \
 	%reldir%/step_inputs.h \
 	%reldir%/training_fixture.h
@@ -119,7 +123,8 @@ $(SCRIPT_TESTS:.sh=.log): $(bin_PROGRAMS)
 
 update-golden: $(bin_PROGRAMS)
 	@$(AM_TESTS_ENVIRONMENT) cd $(srcdir) && \
-	for case in $(GOLDEN_TESTS); do $(SHELL) %reldir%/golden.sh --update $$case; done
+	for case in $(GOLDEN_TESTS); do $(SHELL) %reldir%/golden.sh --update $$case; done; \
+	bash %reldir%/readme.sh --update
 
 # What a run costs: printed for a person, never asserted.
 BENCHES = %reldir%/bench_step %reldir%/bench_sim
