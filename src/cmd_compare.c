@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* zerosim compare: the same experiment under DDP and ZeRO-1, 2 and 3. All with the same
  * micro-batch, or with --best each with its own for the same global batch. */
+#include "cmd_compare.h"
 #include "cmd.h"
 #include "cmd_compare_best.h"
-#include "cmd_options.h"
-#include "cmd_progress.h"
+#include "error.h"
 #include "predict.h"
 
 #define EXAMPLE                                                                                \
@@ -67,12 +67,11 @@ static gboolean compare_best(Inputs *inputs, gint64 global_batch, CmdProgress *p
     return TRUE;
 }
 
-static gboolean compare(const CmdOptions *options, gboolean best, CmdProgress *progress,
-                        GPtrArray *results, GError **error)
+gboolean cmd_compare_point(Experiment *experiment, const CmdOptions *options, gboolean best,
+                           CmdProgress *progress, GPtrArray *results, GError **error)
 {
     gint64 micro_batches[N_STRATEGIES] = {0}; /* 0: as the experiment says */
-    g_autoptr(Experiment) experiment = cmd_options_experiment(options, error);
-    if (experiment == NULL || !experiment_set(experiment, "training.strategy=ddp", error))
+    if (!experiment_set(experiment, "training.strategy=ddp", error))
         return FALSE;
     g_autoptr(Inputs) inputs = inputs_load(experiment, TRUE, options->strict, error);
     if (inputs == NULL)
@@ -89,14 +88,66 @@ static gboolean compare(const CmdOptions *options, gboolean best, CmdProgress *p
            compare_best(inputs, inputs->training->global_batch, progress, results, error);
 }
 
+static gboolean compare_once(const CmdOptions *options, gboolean best, GError **error)
+{
+    g_autoptr(GPtrArray) results = g_ptr_array_new_with_free_func((GDestroyNotify)result_free);
+    g_autoptr(CmdProgress) progress = options->quiet ? NULL : cmd_progress_new();
+    g_autoptr(Experiment) experiment = cmd_options_experiment(options, error);
+    if (experiment == NULL ||
+        !cmd_compare_point(experiment, options, best, progress, results, error))
+        return FALSE;
+    for (guint i = 0; i < results->len; i++)
+        cmd_options_price(options, experiment, results->pdata[i]);
+    g_clear_pointer(&progress, cmd_progress_free);
+    options->format->write(results, TRUE, options->table, stdout);
+    return TRUE;
+}
+
+static gboolean check_over(const CompareOver *over, const CmdOptions *options, GError **error)
+{
+    const char *format = options->format_name;
+    const char *message = NULL;
+    if (over->over == NULL && (over->output_file != NULL || over->resume_file != NULL))
+        message = "-o and --resume: need --over=SECTION.KEY=V1,V2,…";
+    else if (over->output_file != NULL && over->resume_file != NULL)
+        message = "--resume=FILE already says where results go: leave -o out";
+    else if (over->over != NULL && format != NULL && !g_str_equal(format, "jsonl"))
+        message = "--over writes JSON Lines: leave --format out";
+    else if (over->n_jobs < 0)
+        message = "--jobs: must be 1 or more";
+    if (message == NULL)
+        return TRUE;
+    g_set_error_literal(error, ZEROSIM_ERROR, ERROR_USAGE, message);
+    return FALSE;
+}
+
+static void over_clear(CompareOver *over)
+{
+    g_strfreev(over->over);
+    g_free(over->output_file);
+    g_free(over->resume_file);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CompareOver, over_clear)
+
 gboolean cmd_compare(int argc, char **argv, GError **error)
 {
-    gboolean best = FALSE;
+    g_auto(CompareOver) over = {0};
     const GOptionEntry own[] = {
-        {"best", 0, 0, G_OPTION_ARG_NONE, &best,
+        {"best", 0, 0, G_OPTION_ARG_NONE, &over.best,
          "each strategy with its own best micro-batch and checkpointing for the same global "
          "batch",
          NULL},
+        {"over", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &over.over,
+         "compare at each of these values, as JSON Lines; 8..512*2, 1..8 and 2..16+2 are "
+         "ranges; may be repeated: then at each combination",
+         "SECTION.KEY=V1,V2,…"},
+        {"output", 'o', 0, G_OPTION_ARG_FILENAME, &over.output_file,
+         "with --over: where results go as they come; an interrupted sweep leaves those it has",
+         "FILE"},
+        {"resume", 0, 0, G_OPTION_ARG_FILENAME, &over.resume_file,
+         "as -o FILE, but compute only what FILE lacks", "FILE"},
+        {"jobs", 'j', 0, G_OPTION_ARG_INT, &over.n_jobs,
+         "with --over: how many points at a time (one a core)", "N"},
         G_OPTION_ENTRY_NULL,
     };
     g_auto(CmdOptions) options = {0};
@@ -106,11 +157,8 @@ gboolean cmd_compare(int argc, char **argv, GError **error)
         printf(EXAMPLE "%s", options.help_text);
         return TRUE;
     }
-    g_autoptr(GPtrArray) results = g_ptr_array_new_with_free_func((GDestroyNotify)result_free);
-    g_autoptr(CmdProgress) progress = cmd_progress_new();
-    if (!compare(&options, best, progress, results, error))
+    if (!check_over(&over, &options, error))
         return FALSE;
-    g_clear_pointer(&progress, cmd_progress_free);
-    options.format->write(results, TRUE, options.table, stdout);
-    return TRUE;
+    return over.over == NULL ? compare_once(&options, over.best, error)
+                             : cmd_compare_over(&over, &options, error);
 }

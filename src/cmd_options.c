@@ -2,15 +2,79 @@
 /* The command line that `run`, `compare` and `schedule` have in common. */
 #include "cmd_options.h"
 
+#include "cluster.h"
 #include "error.h"
+
+#include <math.h>
+#include <string.h>
 
 void cmd_options_clear(CmdOptions *options)
 {
     g_strfreev(options->files);
     g_strfreev(options->overrides);
+    g_strfreev(options->prices);
     g_free(options->format_name);
     g_free(options->table);
     g_free(options->help_text);
+}
+
+/* Splits "dgx-h100=2.5"; the platform's name is owned by the caller. */
+static gboolean price_parse(const char *text, char **platform, double *usd, GError **error)
+{
+    const char *equals = strrchr(text, '=');
+    char *end = NULL;
+    *usd = equals == NULL ? 0 : g_ascii_strtod(equals + 1, &end);
+    if (equals == NULL || equals == text || end == equals + 1 || *end != '\0' ||
+        !isfinite(*usd) || *usd <= 0) {
+        g_autofree char *quoted = error_quote(text);
+        g_set_error(error, ZEROSIM_ERROR, ERROR_USAGE,
+                    "--price=%s: must be PLATFORM=USD_PER_GPU_HOUR, as in dgx-h100=2.5",
+                    quoted);
+        return FALSE;
+    }
+    *platform = g_strndup(text, (gsize)(equals - text));
+    return TRUE;
+}
+
+static gboolean is_platform(const char *name)
+{
+    g_autoptr(GPtrArray) presets = node_type_list();
+    /* A mixture or a file's name can't be looked up. */
+    if (strpbrk(name, "*+./") != NULL)
+        return TRUE;
+    for (guint i = 0; i < presets->len; i++)
+        if (g_str_equal(presets->pdata[i], name))
+            return TRUE;
+    return FALSE;
+}
+
+static gboolean prices_check(const CmdOptions *options, GError **error)
+{
+    for (int i = 0; options->prices != NULL && options->prices[i] != NULL; i++) {
+        g_autofree char *platform = NULL;
+        double usd;
+        if (!price_parse(options->prices[i], &platform, &usd, error))
+            return FALSE;
+        if (is_platform(platform))
+            continue;
+        g_autofree char *quoted = error_quote(platform);
+        g_set_error(error, ZEROSIM_ERROR, ERROR_USAGE,
+                    "--price: there is no platform %s (zerosim platform --list)", quoted);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+void cmd_options_price(const CmdOptions *options, const Experiment *experiment, Result *result)
+{
+    const char *name = experiment_string(experiment, "cluster.platform");
+    for (int i = 0; options->prices != NULL && options->prices[i] != NULL; i++) {
+        g_autofree char *platform = NULL;
+        double usd;
+        if (price_parse(options->prices[i], &platform, &usd, NULL) &&
+            (g_strcmp0(platform, name) == 0 || g_strcmp0(platform, result->cluster_name) == 0))
+            result->usd_per_gpu_hour = usd;
+    }
 }
 
 static gboolean check(CmdOptions *options, const char *command, GError **error)
@@ -27,7 +91,8 @@ static gboolean check(CmdOptions *options, const char *command, GError **error)
     options->format =
         report_format(options->format_name ? options->format_name : "table", error);
     return options->format != NULL &&
-           report_table_check(options->format, options->table, error);
+           report_table_check(options->format, options->table, error) &&
+           prices_check(options, error);
 }
 
 gboolean cmd_options_parse(CmdOptions *options, int argc, char **argv, gboolean reports,
@@ -50,6 +115,9 @@ gboolean cmd_options_parse(CmdOptions *options, int argc, char **argv, gboolean 
         {"table", 0, 0, G_OPTION_ARG_STRING, &options->table,
          "with --format=csv: a row an element of this array, instead of a row a result",
          "by_collective|by_link_class"},
+        {"price", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->prices,
+         "add cost to results of that platform; may be repeated", "PLATFORM=USD_PER_GPU_HOUR"},
+        {"quiet", 'q', 0, G_OPTION_ARG_NONE, &options->quiet, "show no progress", NULL},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);

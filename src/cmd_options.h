@@ -4,14 +4,16 @@
 #pragma once
 
 #include "experiment.h"
+#include "metrics.h"
 #include "report.h"
 
 G_BEGIN_DECLS
 
 typedef struct {
-    gboolean help, strict;
+    gboolean help, strict, quiet;
     char **files;     /* exactly one unless help */
     char **overrides; /* -s, in order */
+    char **prices;    /* --price, in order */
     char *format_name, *table;
     const ReportFormat *format;
     char *help_text;
@@ -26,5 +28,8 @@ gboolean cmd_options_parse(CmdOptions *options, int argc, char **argv, gboolean 
                            const GOptionEntry *own, GError **error);
 
 Experiment *cmd_options_experiment(const CmdOptions *options, GError **error);
+
+/* What --price says a GPU of the result's platform costs. */
+void cmd_options_price(const CmdOptions *options, const Experiment *experiment, Result *result);
 
 G_END_DECLS

@@ -1,85 +1,115 @@
 /* SPDX-License-Identifier: MIT */
-/* zerosim run: one experiment, one result. */
+/* zerosim run: one experiment, one result, and on demand what happened when. */
 #include "cmd.h"
 #include "cmd_options.h"
 #include "cmd_progress.h"
 #include "error.h"
+#include "out_file.h"
 #include "predict.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <glib/gstdio.h>
-#include <stdlib.h>
+#include "report_trace.h"
 
 #define EXAMPLE                                                                                \
     "Example: zerosim run workloads/llama-2-7b-dgx-h100.conf -s training.strategy=zero2\n\n"
 
-static gboolean file_fail(const char *file, int cause, GError **error)
+/* What the simulated step is to be written to; NULL: not wanted. */
+typedef struct {
+    OutFile *memory;
+    OutFile *trace;
+    gboolean trace_is_paje;
+    const char *ranks;
+    GError *error;
+} Observed;
+
+static char *trace_title(const Inputs *inputs)
 {
-    g_set_error(error, ZEROSIM_ERROR, ERROR_SIMULATION, "%s: %s", file, g_strerror(cause));
-    return FALSE;
+    return g_strdup_printf("%s, %s, %d GPUs of %s", inputs->model->name,
+                           strategy_name(inputs->training->strategy),
+                           cluster_n_ranks(inputs->cluster), inputs->cluster->name);
 }
 
-/* Where the file's content goes until it is complete: a file beside it, or the file itself
- * where it is no regular one, such as /dev/null. */
-static FILE *file_open(const char *file, char **target, char **temporary, GError **error)
+static void write_trace(const Inputs *inputs, const Job *job, const SimResult *sim,
+                        Observed *observed)
 {
-    char *real = realpath(file, NULL);
-    FILE *out;
-    *target = g_strdup(real != NULL ? real : file);
-    free(real);
-    *temporary = NULL;
-    if (g_file_test(*target, G_FILE_TEST_EXISTS) &&
-        !g_file_test(*target, G_FILE_TEST_IS_REGULAR)) {
-        out = fopen(*target, "w");
-    } else {
-        *temporary = g_strconcat(*target, ".XXXXXX", NULL);
-        int descriptor = g_mkstemp_full(*temporary, O_WRONLY | O_CLOEXEC, 0666);
-        out = descriptor < 0 ? NULL : fdopen(descriptor, "w");
-    }
-    if (out == NULL)
-        file_fail(file, errno, error);
-    return out;
+    g_autofree char *title = trace_title(inputs);
+    g_autoptr(GArray) ranks =
+        trace_ranks(observed->ranks, job, sim->timeline, &observed->error);
+    if (ranks == NULL)
+        return;
+    Trace trace = {.title = title,
+                   .cluster = inputs->cluster,
+                   .job = job,
+                   .sim = sim,
+                   .nccl = &inputs->nccl,
+                   .ranks = ranks};
+    if (observed->trace_is_paje)
+        report_paje_write(&trace, observed->trace->stream);
+    else
+        report_trace_write(&trace, observed->trace->stream);
 }
 
-/* Nobody ever sees half a file: it has its name once it is whole. */
-static gboolean file_finish(const char *file, FILE *out, const char *target,
-                            const char *temporary, gboolean keep, GError **error)
+static void observe(const Inputs *inputs, const Job *job, const SimResult *sim, void *data)
 {
-    gboolean written = !ferror(out);
-    written = fclose(out) == 0 && written;
-    int cause = errno;
-    if (temporary == NULL)
-        return written || !keep || file_fail(file, cause, error);
-    if (keep && written && g_rename(temporary, target) == 0)
-        return TRUE;
-    cause = written ? errno : cause;
-    g_unlink(temporary);
-    return !keep || file_fail(file, cause, error);
+    Observed *observed = data;
+    if (observed->memory != NULL)
+        predict_write_memory_csv(inputs, job, sim, observed->memory->stream);
+    if (observed->trace != NULL)
+        write_trace(inputs, job, sim, observed);
 }
 
-static Result *predict_into(const Inputs *inputs, const char *memory_file, GError **error)
+static Result *predict_into(const Inputs *inputs, const char *memory_file,
+                            const char *trace_file, const char *ranks, GError **error)
 {
-    g_autofree char *target = NULL;
-    g_autofree char *temporary = NULL;
-    if (memory_file == NULL)
-        return predict(inputs, error);
-    FILE *out = file_open(memory_file, &target, &temporary, error);
-    if (out == NULL)
+    g_autoptr(OutFile) memory = NULL;
+    g_autoptr(OutFile) trace = NULL;
+    if (memory_file != NULL && (memory = out_file_open(memory_file, error)) == NULL)
         return NULL;
-    g_autoptr(Result) result = predict_with_memory_csv(inputs, out, error);
-    gboolean keep = result != NULL;
-    if (!file_finish(memory_file, out, target, temporary, keep, error))
+    if (trace_file != NULL && (trace = out_file_open(trace_file, error)) == NULL)
+        return NULL;
+    Observed observed = {.memory = memory,
+                         .trace = trace,
+                         .trace_is_paje =
+                             trace_file != NULL && g_str_has_suffix(trace_file, ".paje"),
+                         .ranks = ranks};
+    g_autoptr(Result) result = predict_observed(inputs, observe, &observed, error);
+    if (observed.error != NULL)
+        g_propagate_error(error, observed.error);
+    if (result == NULL || observed.error != NULL ||
+        (memory != NULL && !out_file_commit(memory, error)) ||
+        (trace != NULL && !out_file_commit(trace, error)))
         return NULL;
     return g_steal_pointer(&result);
+}
+
+static gboolean check_trace(const char *trace_file, const char *ranks, GError **error)
+{
+    if (ranks != NULL && trace_file == NULL) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_USAGE, "--ranks: needs --trace=FILE");
+        return FALSE;
+    }
+    if (trace_file != NULL && !g_str_has_suffix(trace_file, ".json") &&
+        !g_str_has_suffix(trace_file, ".paje")) {
+        g_autofree char *quoted = error_quote(trace_file);
+        g_set_error(error, ZEROSIM_ERROR, ERROR_USAGE,
+                    "--trace=%s: must end in .json (Chrome, Perfetto) or .paje (ViTE, pajeng)",
+                    quoted);
+        return FALSE;
+    }
+    return ranks == NULL || trace_ranks_check(ranks, error);
 }
 
 gboolean cmd_run(int argc, char **argv, GError **error)
 {
     g_autofree char *memory_file = NULL;
+    g_autofree char *trace_file = NULL;
+    g_autofree char *ranks = NULL;
     const GOptionEntry own[] = {
         {"memory-csv", 0, 0, G_OPTION_ARG_FILENAME, &memory_file,
          "write the memory over time of the rank with the highest peak", "FILE"},
+        {"trace", 0, 0, G_OPTION_ARG_FILENAME, &trace_file,
+         "write what happened when: .json for Perfetto and Chrome, .paje for ViTE and pajeng",
+         "FILE"},
+        {"ranks", 0, 0, G_OPTION_ARG_STRING, &ranks,
+         "ranks in the trace, as in 0,8..15 (all; those that behave alike once)", "LIST"},
         G_OPTION_ENTRY_NULL,
     };
     g_auto(CmdOptions) options = {0};
@@ -89,7 +119,9 @@ gboolean cmd_run(int argc, char **argv, GError **error)
         printf(EXAMPLE "%s", options.help_text);
         return TRUE;
     }
-    g_autoptr(CmdProgress) progress = cmd_progress_new();
+    if (!check_trace(trace_file, ranks, error))
+        return FALSE;
+    g_autoptr(CmdProgress) progress = options.quiet ? NULL : cmd_progress_new();
     cmd_progress_set(progress, 0, 0, "simulating");
     g_autoptr(Experiment) experiment = cmd_options_experiment(&options, error);
     if (experiment == NULL)
@@ -98,9 +130,10 @@ gboolean cmd_run(int argc, char **argv, GError **error)
     if (inputs == NULL)
         return FALSE;
     g_autoptr(GPtrArray) results = g_ptr_array_new_with_free_func((GDestroyNotify)result_free);
-    Result *result = predict_into(inputs, memory_file, error);
+    Result *result = predict_into(inputs, memory_file, trace_file, ranks, error);
     if (result == NULL)
         return FALSE;
+    cmd_options_price(&options, experiment, result);
     g_ptr_array_add(results, result);
     g_clear_pointer(&progress, cmd_progress_free);
     options.format->write(results, FALSE, options.table, stdout);

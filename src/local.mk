@@ -11,7 +11,8 @@ libzerosim_a_SOURCES =
 
 # -- foundations
 libzerosim_a_SOURCES += \
-	%reldir%/error.c %reldir%/error.h %reldir%/json_in.c %reldir%/json_in.h
+	%reldir%/error.c %reldir%/error.h %reldir%/json_in.c %reldir%/json_in.h \
+	%reldir%/out_file.c %reldir%/out_file.h %reldir%/pool.c %reldir%/pool.h
 
 # -- inputs: text to plain structs
 libzerosim_a_SOURCES += \
@@ -61,12 +62,14 @@ libzerosim_a_SOURCES += \
 libzerosim_a_SOURCES += \
 	%reldir%/report.c %reldir%/report.h %reldir%/report_csv.c %reldir%/report_formats.h \
 	%reldir%/report_grid.c %reldir%/report_grid.h %reldir%/report_json.c \
-	%reldir%/report_table.c %reldir%/report_table.h %reldir%/report_table_run.c \
-	%reldir%/report_why.c
+	%reldir%/report_paje.c %reldir%/report_table.c %reldir%/report_table.h \
+	%reldir%/report_table_run.c %reldir%/report_trace.c %reldir%/report_trace.h \
+	%reldir%/report_trace_ranks.c %reldir%/report_why.c
 
 # -- program
 libzerosim_a_SOURCES += \
-	%reldir%/cmd.h %reldir%/cmd_compare.c %reldir%/cmd_compare_best.c \
-	%reldir%/cmd_compare_best.h %reldir%/cmd_model.c %reldir%/cmd_options.c \
-	%reldir%/cmd_options.h %reldir%/cmd_platform.c %reldir%/cmd_progress.c \
+	%reldir%/cmd.h %reldir%/cmd_compare.c %reldir%/cmd_compare.h \
+	%reldir%/cmd_compare_best.c %reldir%/cmd_compare_best.h %reldir%/cmd_compare_over.c \
+	%reldir%/cmd_model.c %reldir%/cmd_options.c %reldir%/cmd_options.h %reldir%/cmd_over.c \
+	%reldir%/cmd_over.h %reldir%/cmd_platform.c %reldir%/cmd_progress.c \
 	%reldir%/cmd_progress.h %reldir%/cmd_run.c %reldir%/cmd_schedule.c

@@ -133,40 +133,58 @@ double memory_time_s(const Schedule *schedule, const Timeline *timeline, int ran
     return clock.now_s;
 }
 
-static void csv_row(const Walk *walk, double time_s, const char *label, FILE *out)
+void memory_over_time(const Schedule *schedule, const Timeline *timeline, int rank,
+                      MemoryVisit visit, void *data)
 {
-    char number[G_ASCII_DTOSTR_BUF_SIZE];
-    fprintf(out, "%s,%s", g_ascii_formatd(number, sizeof number, "%.9f", time_s), label);
-    for (int c = 0; c < N_MEMORY_CATEGORIES; c++)
-        fprintf(out, ",%" G_GINT64_FORMAT, walk->bytes[c]);
-    fprintf(out, ",%" G_GINT64_FORMAT "\n", walk->total_bytes);
+    Walk walk;
+    Clock clock = {0};
+    walk_start(&walk, schedule, NULL);
+    visit(0, NULL, walk.bytes, data);
+    for (int i = 0; i < schedule_n_ops(schedule); i++) {
+        const Op *op = schedule_op(schedule, i);
+        clock_advance(&clock, op, timeline_end_s(timeline, rank, i));
+        walk_op(&walk, i);
+        if (op->kind == OP_ALLOC || op->kind == OP_FREE)
+            visit(clock.now_s, op, walk.bytes, data);
+    }
+    walk_clear(&walk);
 }
+
+typedef struct {
+    const Schedule *schedule;
+    FILE *out;
+} CsvWriter;
 
 static char *csv_label(const Schedule *schedule, const Op *op)
 {
+    if (op == NULL)
+        return g_strdup("start");
     g_auto(GStrv) parts = g_strsplit(schedule_label(schedule, op->label), "\"", -1);
     g_autofree char *quoted = g_strjoinv("\"\"", parts);
     return g_strdup_printf("\"%s %s\"", op->kind == OP_ALLOC ? "alloc" : "free", quoted);
 }
 
+static void csv_row(double time_s, const Op *op, const gint64 *by_category, void *data)
+{
+    const CsvWriter *writer = data;
+    char number[G_ASCII_DTOSTR_BUF_SIZE];
+    gint64 total_bytes = 0;
+    g_autofree char *label = csv_label(writer->schedule, op);
+    fprintf(writer->out, "%s,%s", g_ascii_formatd(number, sizeof number, "%.9f", time_s),
+            label);
+    for (int c = 0; c < N_MEMORY_CATEGORIES; c++) {
+        fprintf(writer->out, ",%" G_GINT64_FORMAT, by_category[c]);
+        total_bytes += by_category[c];
+    }
+    fprintf(writer->out, ",%" G_GINT64_FORMAT "\n", total_bytes);
+}
+
 void memory_csv_write(const Schedule *schedule, const Timeline *timeline, int rank, FILE *out)
 {
-    Walk walk;
-    Clock clock = {0};
+    CsvWriter writer = {.schedule = schedule, .out = out};
     fputs("time_s,op", out);
     for (int c = 0; c < N_MEMORY_CATEGORIES; c++)
         fprintf(out, ",%s_bytes", memory_category_name((MemoryCategory)c));
     fputs(",total_bytes\n", out);
-    walk_start(&walk, schedule, NULL);
-    csv_row(&walk, 0, "start", out);
-    for (int i = 0; i < schedule_n_ops(schedule); i++) {
-        const Op *op = schedule_op(schedule, i);
-        clock_advance(&clock, op, timeline_end_s(timeline, rank, i));
-        walk_op(&walk, i);
-        if (op->kind != OP_ALLOC && op->kind != OP_FREE)
-            continue;
-        g_autofree char *label = csv_label(schedule, op);
-        csv_row(&walk, clock.now_s, label, out);
-    }
-    walk_clear(&walk);
+    memory_over_time(schedule, timeline, rank, csv_row, &writer);
 }

@@ -29,6 +29,12 @@ Memory memory_compute(const Schedule *schedule, gint64 capacity_bytes);
  * issue order (never earlier than for the ops before it). -1: 0. */
 double memory_time_s(const Schedule *schedule, const Timeline *timeline, int rank, int op);
 
+/* Called at the start of the step (op NULL), then for each op that takes or gives back memory,
+ * with what a category holds after it; times never decrease. */
+typedef void (*MemoryVisit)(double time_s, const Op *op, const gint64 *by_category, void *data);
+void memory_over_time(const Schedule *schedule, const Timeline *timeline, int rank,
+                      MemoryVisit visit, void *data);
+
 /* Memory over time as CSV (time_s, op, one column a category, total_bytes): the start of the
  * step, then a row for each op that takes or gives back memory; times never decrease. */
 void memory_csv_write(const Schedule *schedule, const Timeline *timeline, int rank, FILE *out);

@@ -54,7 +54,8 @@ typedef struct {
     gint64 model_state_bytes;
     double kernel_source_frac[N_TIME_SOURCES];
     double comm_fitted_frac, comm_modelled_frac;
-    char *reason; /* one clause: what the step waits for, on which link class */
+    double usd_per_gpu_hour; /* 0: unknown; left to the caller */
+    char *reason;            /* one clause: what the step waits for, on which link class */
 } Result;
 
 /* Leaves inputs and warnings empty: they are the caller's to fill. */

@@ -70,15 +70,16 @@ static void copy_warnings(const GPtrArray *from, GPtrArray *to)
         g_ptr_array_add(to, g_strdup(from->pdata[i]));
 }
 
-static void write_memory_csv(const Inputs *inputs, const Job *job, const SimResult *sim,
-                             FILE *out)
+void predict_write_memory_csv(const Inputs *inputs, const Job *job, const SimResult *sim,
+                              void *out)
 {
     int rank;
     metrics_memory(job, inputs->cluster, inputs->profile, &rank);
     memory_csv_write(job_program(job, rank), sim->timeline, rank, out);
 }
 
-Result *predict_with_memory_csv(const Inputs *inputs, FILE *memory_csv, GError **error)
+Result *predict_observed(const Inputs *inputs, PredictObserver observe, void *data,
+                         GError **error)
 {
     g_autoptr(json_t) record = inputs_record(inputs, error);
     if (record == NULL)
@@ -94,12 +95,12 @@ Result *predict_with_memory_csv(const Inputs *inputs, FILE *memory_csv, GError *
     result->inputs = g_steal_pointer(&record);
     label_foreign_framework(result, inputs);
     copy_warnings(inputs->warnings, result->warnings);
-    if (memory_csv != NULL)
-        write_memory_csv(inputs, job, sim, memory_csv);
+    if (observe != NULL)
+        observe(inputs, job, sim, data);
     return result;
 }
 
 Result *predict(const Inputs *inputs, GError **error)
 {
-    return predict_with_memory_csv(inputs, NULL, error);
+    return predict_observed(inputs, NULL, NULL, error);
 }

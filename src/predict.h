@@ -47,8 +47,16 @@ gboolean predict_shortest_s(const Inputs *inputs, double *shortest_s, GError **e
 
 Result *predict(const Inputs *inputs, GError **error);
 
-/* The same, and writes the memory over time of the rank with the highest peak as CSV. */
-Result *predict_with_memory_csv(const Inputs *inputs, FILE *memory_csv, GError **error);
+/* The same, and shows the simulated step to `observe` (NULL: nobody) before it is forgotten. */
+typedef void (*PredictObserver)(const Inputs *inputs, const Job *job, const SimResult *sim,
+                                void *data);
+Result *predict_observed(const Inputs *inputs, PredictObserver observe, void *data,
+                         GError **error);
+
+/* An observer that writes the memory over time of the rank with the highest peak as CSV to the
+ * FILE * that it is given. */
+void predict_write_memory_csv(const Inputs *inputs, const Job *job, const SimResult *sim,
+                              void *out);
 
 /* The result's `inputs`: every key as resolved, SHA-256 of the files, versions. */
 json_t *inputs_record(const Inputs *inputs, GError **error);

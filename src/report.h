@@ -26,4 +26,7 @@ gboolean report_table_check(const ReportFormat *format, const char *table, GErro
 /* The result as a JSON object of schema zerosim-result/1. */
 json_t *report_json_object(const Result *result);
 
+/* A value on one line, numbers as the formats write them. */
+void report_json_line_write(const json_t *value, FILE *out);
+
 G_END_DECLS

@@ -86,6 +86,17 @@ static json_t *warnings_array(const GPtrArray *warnings)
     return array;
 }
 
+/* Only of a platform whose price is known. */
+static json_t *cost_object(const Result *result)
+{
+    double usd_per_step =
+        result->usd_per_gpu_hour * result->n_ranks * result->step_time_s / 3600;
+    double tokens = result->tokens_per_s_per_gpu * result->n_ranks * result->step_time_s;
+    return json_pack("{s:f, s:f, s:f}", "usd_per_gpu_hour", result->usd_per_gpu_hour,
+                     "usd_per_step", usd_per_step, "usd_per_million_tokens",
+                     1e6 * usd_per_step / tokens);
+}
+
 json_t *report_json_object(const Result *result)
 {
     json_t *comm =
@@ -105,6 +116,8 @@ json_t *report_json_object(const Result *result)
     json_object_set_new(object, "comm", comm);
     json_object_set_new(object, "memory", memory_object(result));
     json_object_set_new(object, "confidence", confidence_object(result));
+    if (result->usd_per_gpu_hour > 0)
+        json_object_set_new(object, "cost", cost_object(result));
     return object;
 }
 
@@ -215,7 +228,12 @@ void report_jsonl_write(const GPtrArray *results, gboolean compare, const char *
     (void)compare, (void)table;
     for (guint i = 0; i < results->len; i++) {
         g_autoptr(json_t) object = report_json_object(results->pdata[i]);
-        write_value(object, -1, out);
-        fputc('\n', out);
+        report_json_line_write(object, out);
     }
+}
+
+void report_json_line_write(const json_t *value, FILE *out)
+{
+    write_value(value, -1, out);
+    fputc('\n', out);
 }

@@ -55,6 +55,7 @@ Schedule *schedule_new(void)
 
     schedule->ops = g_array_new(FALSE, TRUE, sizeof(Op));
     schedule->waits = g_array_new(FALSE, FALSE, sizeof(int));
+    schedule->kernels = g_array_new(FALSE, FALSE, sizeof(Kernel));
     schedule->labels = g_ptr_array_new_with_free_func(g_free);
     schedule->persistent = g_array_new(FALSE, TRUE, sizeof(PersistentBlock));
     schedule->label_index = g_hash_table_new(g_str_hash, g_str_equal);
@@ -70,6 +71,7 @@ void schedule_free(Schedule *schedule)
         return;
     g_array_unref(schedule->ops);
     g_array_unref(schedule->waits);
+    g_array_unref(schedule->kernels);
     g_hash_table_unref(schedule->label_index);
     g_ptr_array_unref(schedule->labels);
     g_array_unref(schedule->persistent);
@@ -121,8 +123,15 @@ static int op_append(Schedule *schedule, Op *op, const char *label)
 int schedule_compute(Schedule *schedule, Stream stream, Phase phase, const char *label,
                      const Kernel *kernels, int n_kernels, const Profile *profile)
 {
-    Op op = {.kind = OP_COMPUTE, .stream = stream, .phase = phase, .alloc = -1};
+    Op op = {.kind = OP_COMPUTE,
+             .stream = stream,
+             .phase = phase,
+             .first_kernel = (int)schedule->kernels->len,
+             .n_kernels = n_kernels,
+             .alloc = -1};
 
+    if (n_kernels > 0)
+        g_array_append_vals(schedule->kernels, kernels, (guint)n_kernels);
     for (int i = 0; i < n_kernels; i++) {
         KernelTime time = profile_lookup(profile, &kernels[i]);
         op.work_s += time.time_s;

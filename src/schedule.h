@@ -54,6 +54,7 @@ typedef struct {
     double source_s[N_TIME_SOURCES]; /* work_s by provenance */
     double flops;
     int n_launches;
+    int first_kernel, n_kernels; /* slice of Schedule.kernels */
     /* COLLECTIVE on the world */
     CollectiveKind collective;
     gint64 payload_bytes;
@@ -74,6 +75,7 @@ typedef struct {
 typedef struct {
     GArray *ops;              /* Op */
     GArray *waits;            /* int */
+    GArray *kernels;          /* Kernel */
     GPtrArray *labels;        /* char * */
     GArray *persistent;       /* PersistentBlock */
     gint64 model_state_bytes; /* what semantics 10.4 counts */
