@@ -116,6 +116,7 @@ SH_LOG_COMPILER = bash
 AM_TESTS_ENVIRONMENT = \
 	ZEROSIM_DATA_DIR='$(abs_top_srcdir)'; export ZEROSIM_DATA_DIR; \
 	PATH='$(abs_top_builddir)':$$PATH; export PATH; \
+	G_DEBUG=fatal-warnings; export G_DEBUG; \
 	LC_ALL=C.UTF-8; export LC_ALL;
 
 $(GOLDEN_TESTS:.test=.log): $(bin_PROGRAMS)
