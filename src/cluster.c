@@ -41,6 +41,7 @@ Cluster *cluster_new(const char *name, const char *xml_file)
     cluster->gpus = g_array_new(FALSE, TRUE, sizeof(ClusterGpu));
     g_array_set_clear_func(cluster->gpus, gpu_clear);
     cluster->nic_hosts = g_ptr_array_new_with_free_func(g_free);
+    cluster->node_rings = g_ptr_array_new_with_free_func(g_free);
     return cluster;
 }
 
@@ -54,54 +55,70 @@ void cluster_free(Cluster *cluster)
     g_free(cluster->xml_file);
     g_array_unref(cluster->gpus);
     g_ptr_array_unref(cluster->nic_hosts);
+    g_clear_pointer(&cluster->node_rings, g_ptr_array_unref);
     g_free(cluster->cpu);
     g_free(cluster);
 }
 
-gboolean cluster_spec_validate(const ClusterSpec *spec, const char *prefix, GError **error)
+static int count_of(const Experiment *experiment, const char *key, int otherwise)
 {
-    const NodeType *node = spec->node;
-    if (spec->gpus_per_node < 1 || spec->gpus_per_node > node->n_gpus)
-        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                    "%sgpus_per_node must be from 1 to %d, the GPUs of %s, not %d", prefix,
-                    node->n_gpus, node->name, spec->gpus_per_node);
-    else if (spec->n_nodes < 1 || spec->n_nodes > CLUSTER_MAX_GPUS / spec->gpus_per_node)
-        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%snodes must be from 1 to %d, not %d",
-                    prefix, CLUSTER_MAX_GPUS / spec->gpus_per_node, spec->n_nodes);
-    else if (!(spec->oversubscription >= 1 && spec->oversubscription <= 1000))
-        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                    "%soversubscription must be from 1 to 1000, not %g", prefix,
-                    spec->oversubscription);
-    else
-        return TRUE;
-    return FALSE;
+    gint64 count = experiment_int(experiment, key);
+    gboolean given = experiment_is_set(experiment, key) || count > 0;
+    return given ? (int)CLAMP(count, -1, G_MAXINT) : otherwise;
 }
 
-/* Borrows `node`, whose rates the experiment may override. */
-static gboolean spec_read(const Experiment *experiment, NodeType *node, ClusterSpec *spec,
-                          GError **error)
+/* Rates of every node type that the experiment overrides. */
+static void rates_override(const Experiment *experiment, const ClusterSpec *spec)
 {
-    if (experiment_is_set(experiment, "cluster.nic_bytes_per_s"))
-        node->nic_bytes_per_s = experiment_double(experiment, "cluster.nic_bytes_per_s");
-    if (experiment_is_set(experiment, "cluster.nvlink_bytes_per_s"))
-        node->nvlink_bytes_per_s = experiment_double(experiment, "cluster.nvlink_bytes_per_s");
-    gint64 n_nodes = experiment_int(experiment, "cluster.nodes");
-    gint64 n_gpus = experiment_int(experiment, "cluster.gpus_per_node");
+    for (guint i = 0; i <= (spec->others ? spec->others->len : 0); i++) {
+        NodeType *node =
+            i == 0 ? spec->node : g_array_index(spec->others, NodeGroup, i - 1).node;
+        if (experiment_is_set(experiment, "cluster.nic_bytes_per_s"))
+            node->nic_bytes_per_s = experiment_double(experiment, "cluster.nic_bytes_per_s");
+        if (experiment_is_set(experiment, "cluster.nvlink_bytes_per_s") &&
+            node->nvlink != NVLINK_NONE)
+            node->nvlink_bytes_per_s =
+                experiment_double(experiment, "cluster.nvlink_bytes_per_s");
+    }
+}
+
+static gboolean nodes_read(const Experiment *experiment, ClusterSpec *spec, const char *where,
+                           GError **error)
+{
+    gboolean counted = spec->n_nodes > 0;
+    if (counted && experiment_is_set(experiment, "cluster.nodes")) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "%s: cluster.nodes can't stand beside the counts of cluster.platform",
+                    where);
+        return FALSE;
+    }
+    if (!counted)
+        spec->n_nodes = count_of(experiment, "cluster.nodes", 1);
+    return TRUE;
+}
+
+static gboolean spec_read(const Experiment *experiment, const char *platform, ClusterSpec *spec,
+                          GPtrArray *warnings, GError **error)
+{
+    const char *where = experiment->file ? experiment->file : "command line";
     double ratio = experiment_double(experiment, "cluster.oversubscription");
-    gboolean nodes_set = experiment_is_set(experiment, "cluster.nodes");
-    gboolean gpus_set = experiment_is_set(experiment, "cluster.gpus_per_node");
-    *spec = (ClusterSpec){
-        .node = node,
-        .n_nodes = nodes_set || n_nodes > 0 ? (int)CLAMP(n_nodes, -1, G_MAXINT) : 1,
-        .gpus_per_node =
-            gpus_set || n_gpus > 0 ? (int)CLAMP(n_gpus, -1, G_MAXINT) : node->n_gpus,
-        .fabric = (Fabric)experiment_choice(experiment, "cluster.fabric"),
-        .oversubscription =
-            ratio != 0 || experiment_is_set(experiment, "cluster.oversubscription") ? ratio : 1,
-    };
-    g_autofree char *prefix =
-        g_strdup_printf("%s: cluster.", experiment->file ? experiment->file : "command line");
-    return cluster_spec_validate(spec, prefix, error);
+    gboolean ratio_set = experiment_is_set(experiment, "cluster.oversubscription");
+    g_autofree char *prefix = g_strdup_printf("%s: cluster.", where);
+    if (!cluster_spec_parse(platform, spec, error)) {
+        g_prefix_error(error, "cluster.platform: ");
+        return FALSE;
+    }
+    if (!nodes_read(experiment, spec, where, error))
+        return FALSE;
+    rates_override(experiment, spec);
+    /* 0 means "all" to the spec, and nothing to a user. */
+    spec->gpus_per_node = count_of(experiment, "cluster.gpus_per_node", 0);
+    if (spec->gpus_per_node == 0 && experiment_is_set(experiment, "cluster.gpus_per_node"))
+        spec->gpus_per_node = -1;
+    spec->fabric = (Fabric)experiment_choice(experiment, "cluster.fabric");
+    spec->oversubscription = ratio != 0 || ratio_set ? ratio : 1;
+    return cluster_spec_validate(spec, prefix, error) &&
+           cluster_spec_balance(spec, warnings, error);
 }
 
 /* Whatever would make an override have no effect, or less than it says. */
@@ -109,9 +126,14 @@ static void spec_warn(const Experiment *experiment, const ClusterSpec *spec,
                       GPtrArray *warnings)
 {
     const NodeType *node = spec->node;
-    if (spec->n_nodes == 1)
+    if (node->nvlink == NVLINK_NONE &&
+        experiment_is_set(experiment, "cluster.nvlink_bytes_per_s"))
+        g_ptr_array_add(warnings, g_strdup_printf("cluster.nvlink_bytes_per_s has no effect: "
+                                                  "%s has no NVLink",
+                                                  node->name));
+    if (cluster_spec_n_nodes(spec) == 1)
         return;
-    if (node->nic_bytes_per_s * node->nic_efficiency_frac > node->pcie_bytes_per_s &&
+    if (node_type_nic_payload_bytes_per_s(node) > node->pcie_bytes_per_s &&
         experiment_is_set(experiment, "cluster.nic_bytes_per_s"))
         g_ptr_array_add(warnings,
                         g_strdup_printf("cluster.nic_bytes_per_s is more than a PCIe slot of "
@@ -149,20 +171,18 @@ static Cluster *preset_build(const Experiment *experiment, GPtrArray *warnings, 
                     experiment->file ? experiment->file : "command line");
         return NULL;
     }
-    g_autoptr(NodeType) node = node_type_load(platform, error);
-    ClusterSpec spec;
-    if (!node)
-        g_prefix_error(error, "cluster.platform: ");
-    if (!node || !spec_read(experiment, node, &spec, error))
+    g_auto(ClusterSpec) spec = {0};
+    if (!spec_read(experiment, platform, &spec, warnings, error))
         return NULL;
     spec_warn(experiment, &spec, warnings);
     g_autofree char *xml = cluster_spec_write(&spec);
     g_autofree char *file = temporary_write(xml, error);
     if (!file)
         return NULL;
-    g_autoptr(Cluster) cluster = cluster_new(node->name, file);
+    const char *name = spec.others ? platform : spec.node->name;
+    g_autoptr(Cluster) cluster = cluster_new(name, file);
     cluster->xml_is_temporary = TRUE;
-    if (!sim_platform_read(node->name, cluster, warnings, error))
+    if (!sim_platform_read(name, cluster, warnings, error))
         return NULL;
     return g_steal_pointer(&cluster);
 }

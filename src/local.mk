@@ -25,8 +25,10 @@ libzerosim_a_SOURCES += \
 	%reldir%/model_llama.c %reldir%/training.c %reldir%/training.h \
 	%reldir%/training_batch.c %reldir%/training_batch.h %reldir%/training_deepspeed.c \
 	%reldir%/training_deepspeed.h %reldir%/training_deepspeed_members.c \
-	%reldir%/training_precision.c %reldir%/training_precision.h %reldir%/node_type.c \
-	%reldir%/cluster.c %reldir%/cluster.h %reldir%/cluster_xml.c
+	%reldir%/training_precision.c %reldir%/training_precision.h %reldir%/node_wires.c \
+	%reldir%/node_wires.h %reldir%/node_type.c %reldir%/cluster.c %reldir%/cluster.h \
+	%reldir%/cluster_spec.c %reldir%/cluster_xml.c %reldir%/cluster_xml.h \
+	%reldir%/cluster_xml_fabric.c %reldir%/cluster_xml_node.c
 
 # -- what one step does: pure functions
 libzerosim_a_SOURCES += \

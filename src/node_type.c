@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Node types: small key files with one fact a line and the fact's source in the comment above.
  * Read by a table of keys, line by line: GKeyFile would keep the last of duplicate keys and
- * read "3 # c" as 3. What a cluster of such nodes looks like is cluster_xml.c's business. */
+ * read "3 # c" as 3. What a cluster of such nodes looks like is cluster_xml*.c's business. */
 #include "cluster.h"
 #include "error.h"
 
@@ -10,36 +10,51 @@
 
 #define NODE_TYPE_MAX_BYTES (1024 * 1024)
 
-typedef enum { FIELD_STRING, FIELD_INT, FIELD_DOUBLE } FieldType;
+typedef enum { FIELD_STRING, FIELD_INT, FIELD_DOUBLE, FIELD_NVLINK } FieldType;
+
+/* Which nodes need a key; PCIE: those whose GPUs talk over it, others may describe it. */
+typedef enum { ALL, NVLINK, MESH, PCIE, TRAYS } Need;
 
 typedef struct {
     const char *key;
+    Need need;
     FieldType type;
     size_t offset;
     double minimum, maximum; /* numbers */
 } Field;
 
-#define FIELD(key, type, minimum, maximum)                                                     \
+#define FIELD(key, need, type, minimum, maximum)                                               \
     {                                                                                          \
-#key, type, G_STRUCT_OFFSET(NodeType, key), minimum, maximum                           \
+#key, need, type, G_STRUCT_OFFSET(NodeType, key), minimum, maximum                     \
     }
 
 static const Field fields[] = {
-    FIELD(gpu, FIELD_STRING, 0, 0),
-    FIELD(n_gpus, FIELD_INT, 1, 1024),
-    FIELD(n_nics, FIELD_INT, 1, 1024),
-    FIELD(nvlink_bytes_per_s, FIELD_DOUBLE, 1, 1e18),
-    FIELD(nvlink_latency_s, FIELD_DOUBLE, 0, 1),
-    FIELD(pcie_bytes_per_s, FIELD_DOUBLE, 1, 1e18),
-    FIELD(nic_bytes_per_s, FIELD_DOUBLE, 1, 1e18),
-    FIELD(nic_efficiency_frac, FIELD_DOUBLE, 0.01, 1),
-    FIELD(nic_latency_s, FIELD_DOUBLE, 0, 1),
-    FIELD(switch_latency_s, FIELD_DOUBLE, 0, 1),
-    FIELD(leaf_ports, FIELD_INT, 1, 4096),
-    FIELD(cpu, FIELD_STRING, 0, 0),
+    FIELD(gpu, ALL, FIELD_STRING, 0, 0),
+    FIELD(n_gpus, ALL, FIELD_INT, 1, 1024),
+    FIELD(n_nics, ALL, FIELD_INT, 1, 1024),
+    FIELD(n_trays, TRAYS, FIELD_INT, 1, 1024),
+    FIELD(nvlink, ALL, FIELD_NVLINK, 0, 0),
+    FIELD(nvlink_bytes_per_s, NVLINK, FIELD_DOUBLE, 1, 1e18),
+    FIELD(nvlink_latency_s, NVLINK, FIELD_DOUBLE, 0, 1),
+    FIELD(nvlink_wires, MESH, FIELD_STRING, 0, 0),
+    FIELD(nvlink_rings, MESH, FIELD_STRING, 0, 0),
+    FIELD(n_pcie_switches, PCIE, FIELD_INT, 0, 1024),
+    FIELD(n_sockets, PCIE, FIELD_INT, 1, 64),
+    FIELD(pcie_gpu_bytes_per_s, PCIE, FIELD_DOUBLE, 1, 1e18),
+    FIELD(pcie_uplink_bytes_per_s, PCIE, FIELD_DOUBLE, 1, 1e18),
+    FIELD(socket_bytes_per_s, PCIE, FIELD_DOUBLE, 1, 1e18),
+    FIELD(pcie_latency_s, PCIE, FIELD_DOUBLE, 0, 1),
+    FIELD(pcie_bytes_per_s, ALL, FIELD_DOUBLE, 1, 1e18),
+    FIELD(nic_bytes_per_s, ALL, FIELD_DOUBLE, 1, 1e18),
+    FIELD(nic_efficiency_frac, ALL, FIELD_DOUBLE, 0.01, 1),
+    FIELD(nic_latency_s, ALL, FIELD_DOUBLE, 0, 1),
+    FIELD(switch_latency_s, ALL, FIELD_DOUBLE, 0, 1),
+    FIELD(leaf_ports, ALL, FIELD_INT, 1, 4096),
+    FIELD(cpu, ALL, FIELD_STRING, 0, 0),
 };
 
 static const char *const cpus[] = {"intel", "amd", "other", NULL};
+static const char *const nvlink_kinds[] = {"switch", "mesh", "none"};
 
 /* A file being read. */
 typedef struct {
@@ -85,9 +100,26 @@ static gboolean number_parse(const Field *field, const char *text, double *numbe
            *number <= field->maximum && (field->type != FIELD_INT || *number == floor(*number));
 }
 
+static gboolean nvlink_read(const char *text, const Reader *reader, GError **error)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(nvlink_kinds); i++) {
+        if (strcmp(nvlink_kinds[i], text) != 0)
+            continue;
+        reader->node->nvlink = (NvlinkKind)i;
+        return TRUE;
+    }
+    g_autofree char *quoted = error_quote(text);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                "%s:%d: nvlink must be switch, mesh or none, not %s", reader->file,
+                reader->line, quoted);
+    return FALSE;
+}
+
 static gboolean field_read(const Field *field, const char *text, const Reader *reader,
                            GError **error)
 {
+    if (field->type == FIELD_NVLINK)
+        return nvlink_read(text, reader, error);
     if (field->type == FIELD_STRING) {
         G_STRUCT_MEMBER(char *, reader->node, field->offset) = g_strdup(text);
         return TRUE;
@@ -167,22 +199,91 @@ static gboolean line_read(Reader *reader, char *line, GError **error)
     return assignment_read(reader, line, error);
 }
 
-static gboolean node_type_check(const NodeType *node, const char *file, GError **error)
+static gboolean is_needed(const Field *field, const NodeType *node)
 {
-    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++) {
-        if (fact_find(node, fields[i].key))
-            continue;
-        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: [node] lacks the key '%s'", file,
-                    fields[i].key);
+    switch (field->need) {
+    case ALL:
+        return TRUE;
+    case NVLINK:
+        return node->nvlink != NVLINK_NONE;
+    case MESH:
+        return node->nvlink == NVLINK_MESH;
+    case PCIE:
+        return node->nvlink != NVLINK_SWITCH;
+    case TRAYS:
         return FALSE;
     }
-    if (!g_strv_contains(cpus, node->cpu)) {
-        g_autofree char *quoted = error_quote(node->cpu);
-        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                    "%s: cpu must be intel, amd or other, not %s", file, quoted);
-        return FALSE;
+    g_assert_not_reached();
+}
+
+static gboolean is_allowed(const Field *field, const NodeType *node)
+{
+    return field->need == PCIE || field->need == TRAYS || is_needed(field, node);
+}
+
+G_GNUC_PRINTF(3, 4)
+static gboolean fail(const char *file, GError **error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s", file, text);
+    return FALSE;
+}
+
+static gboolean keys_check(const NodeType *node, const char *file, GError **error)
+{
+    const char *kind = nvlink_kinds[node->nvlink];
+    for (gsize i = 0; i < G_N_ELEMENTS(fields); i++) {
+        gboolean there = fact_find(node, fields[i].key) != NULL;
+        if (!there && is_needed(&fields[i], node))
+            return fail(file, error, "[node] lacks the key '%s'%s%s", fields[i].key,
+                        fields[i].need == ALL ? "" : ", which goes with nvlink = ",
+                        fields[i].need == ALL ? "" : kind);
+        if (there && !is_allowed(&fields[i], node))
+            return fail(file, error, "the key '%s' means nothing with nvlink = %s",
+                        fields[i].key, kind);
     }
     return TRUE;
+}
+
+/* Counts must divide, so that a figure holds for every GPU, NIC and switch of the node. */
+static gboolean counts_check(const NodeType *node, const char *file, GError **error)
+{
+    int n_switches = node->n_pcie_switches, n_sockets = MAX(1, node->n_sockets);
+    if (node->n_nics > node->n_gpus && node->n_nics % node->n_gpus != 0)
+        return fail(file, error, "n_nics must be a multiple of n_gpus (%d) or less, not %d",
+                    node->n_gpus, node->n_nics);
+    if (node->n_gpus % MAX(n_switches, n_sockets) != 0 || n_switches % n_sockets != 0)
+        return fail(file, error,
+                    "%d GPUs can't be spread evenly over %d PCIe switches and %d sockets",
+                    node->n_gpus, n_switches, n_sockets);
+    if (node_type_n_nic_hosts(node) % MAX(1, node->n_trays) != 0 ||
+        node->n_gpus % MAX(1, node->n_trays) != 0)
+        return fail(file, error, "GPUs and NICs can't be spread evenly over %d trays",
+                    node->n_trays);
+    if (!g_strv_contains(cpus, node->cpu)) {
+        g_autofree char *quoted = error_quote(node->cpu);
+        return fail(file, error, "cpu must be intel, amd or other, not %s", quoted);
+    }
+    return TRUE;
+}
+
+static gboolean mesh_read(NodeType *node, const char *file, GError **error)
+{
+    if (node->nvlink != NVLINK_MESH)
+        return TRUE;
+    node->wires = node_wires_parse(node->nvlink_wires, node->n_gpus, error);
+    if (!node->wires) {
+        g_prefix_error(error, "%s: nvlink_wires: ", file);
+        return FALSE;
+    }
+    node->rings = node_rings_parse(node->nvlink_rings, node->n_gpus, error);
+    if (node->rings && node_rings_check(node->rings, node->wires, node->n_gpus, error))
+        return TRUE;
+    g_prefix_error(error, "%s: nvlink_rings: ", file);
+    return FALSE;
 }
 
 static NodeType *node_type_read(const char *name, const char *file, GError **error)
@@ -201,7 +302,8 @@ static NodeType *node_type_read(const char *name, const char *file, GError **err
         if (!line_read(&reader, *line, error))
             return NULL;
     }
-    if (!node_type_check(node, file, error))
+    if (!keys_check(node, file, error) || !counts_check(node, file, error) ||
+        !mesh_read(node, file, error))
         return NULL;
     return g_steal_pointer(&node);
 }
@@ -209,6 +311,22 @@ static NodeType *node_type_read(const char *name, const char *file, GError **err
 static char *preset_dir(void)
 {
     return g_build_filename(experiment_data_dir(), "platforms", "nodes", NULL);
+}
+
+static NodeType *preset_missing(const char *name, const char *dir, GError **error)
+{
+    g_autoptr(GPtrArray) names = node_type_list();
+    g_ptr_array_add(names, NULL);
+    const char *nearest = error_nearest(name, (const char *const *)names->pdata);
+    g_autofree char *quoted = error_quote(name);
+    if (nearest)
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "no platform %s: did you mean %s?",
+                    quoted, nearest);
+    else
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "no platform %s: `zerosim platform --list` shows the %u of %s", quoted,
+                    names->len - 1, dir);
+    return NULL;
 }
 
 NodeType *node_type_load(const char *name_or_file, GError **error)
@@ -224,13 +342,7 @@ NodeType *node_type_load(const char *name_or_file, GError **error)
     g_autofree char *file = g_build_filename(dir, base, NULL);
     if (g_file_test(file, G_FILE_TEST_EXISTS))
         return node_type_read(name_or_file, file, error);
-    g_autoptr(GPtrArray) names = node_type_list();
-    g_ptr_array_add(names, NULL);
-    g_autofree char *list = g_strjoinv(", ", (char **)names->pdata);
-    g_autofree char *quoted = error_quote(name_or_file);
-    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "no platform %s: %s has %s", quoted, dir,
-                *list ? list : "none");
-    return NULL;
+    return preset_missing(name_or_file, dir, error);
 }
 
 static int compare_names(gconstpointer a, gconstpointer b)
@@ -258,6 +370,32 @@ void node_type_free(NodeType *node)
     g_free(node->name);
     g_free(node->gpu);
     g_free(node->cpu);
+    g_free(node->nvlink_wires);
+    g_free(node->nvlink_rings);
+    g_free(node->wires);
+    g_clear_pointer(&node->rings, g_ptr_array_unref);
     g_clear_pointer(&node->facts, g_ptr_array_unref);
     g_free(node);
+}
+
+int node_type_n_nic_hosts(const NodeType *node)
+{
+    return MIN(node->n_nics, node->n_gpus);
+}
+
+double node_type_nic_payload_bytes_per_s(const NodeType *node)
+{
+    int n_together = node->n_nics / node_type_n_nic_hosts(node);
+    return n_together * node->nic_bytes_per_s * node->nic_efficiency_frac;
+}
+
+int node_type_nic_of_gpu(const NodeType *node, int gpu)
+{
+    return gpu * node_type_n_nic_hosts(node) / node->n_gpus;
+}
+
+int node_type_gpu_of_rank(const NodeType *node, int rank)
+{
+    return node->rings ? ((const NodeRing *)g_ptr_array_index(node->rings, 0))->gpus[rank]
+                       : rank;
 }

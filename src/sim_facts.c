@@ -25,6 +25,7 @@ typedef struct {
     GHashTable *nic_nodes; /* NIC's host name → GINT_TO_POINTER(zs_node), -1: not said */
     GHashTable *nic_index; /* → GINT_TO_POINTER(index in cluster->nic_hosts) */
     GHashTable *engines; /* names of engine links: sg_link_by_name() throws for a missing one */
+    GHashTable *wires;   /* GPU's host name → double *, bytes/s of its cables to other GPUs */
 } Facts;
 
 G_GNUC_PRINTF(3, 4)
@@ -205,10 +206,58 @@ static gboolean gpus_number(Facts *facts, GError **error)
     return TRUE;
 }
 
+/* The rings of each node, which its first GPU names. */
+static gboolean rings_read(Facts *facts, GError **error)
+{
+    const Cluster *cluster = facts->cluster;
+    int n_ranks = cluster_n_ranks(cluster);
+    for (int rank = 0, end = 0; rank < n_ranks; rank = end) {
+        const ClusterGpu *first = cluster_gpu(cluster, rank);
+        while (end < n_ranks && cluster_gpu(cluster, end)->node == first->node)
+            end++;
+        sg_host_t host = sg_host_by_name(first->gpu_host);
+        const char *text = sg_host_get_property_value(host, "zs_rings");
+        g_autoptr(GError) cause = NULL;
+        g_autoptr(GPtrArray) rings =
+            text ? node_rings_parse(text, end - rank, &cause) : g_ptr_array_new();
+        if (!rings)
+            return fail(facts, error, "host '%s': zs_rings: %s", first->gpu_host,
+                        cause->message);
+        g_ptr_array_add(cluster->node_rings, g_strdup(text ? text : ""));
+    }
+    return TRUE;
+}
+
 static void slowest(double *slowest_bytes_per_s, double bytes_per_s)
 {
     if (*slowest_bytes_per_s == 0 || bytes_per_s < *slowest_bytes_per_s)
         *slowest_bytes_per_s = bytes_per_s;
+}
+
+/* "nvlink:HOST-to-…" is one of several cables of HOST, any other a GPU's whole NVLink. */
+static void nvlink_read(Facts *facts, const char *name, double bytes_per_s)
+{
+    const char *owner = strchr(name, ':') + 1, *to = strstr(owner, "-to-");
+    if (!to) {
+        slowest(&facts->cluster->nvlink_bytes_per_s, bytes_per_s);
+        return;
+    }
+    g_autofree char *host = g_strndup(owner, (gsize)(to - owner));
+    double *sum = g_hash_table_lookup(facts->wires, host);
+    if (!sum) {
+        sum = g_new0(double, 1);
+        g_hash_table_insert(facts->wires, g_strdup(host), sum);
+    }
+    *sum += bytes_per_s;
+}
+
+static void wires_sum(Facts *facts)
+{
+    GHashTableIter iter;
+    gpointer sum;
+    g_hash_table_iter_init(&iter, facts->wires);
+    while (g_hash_table_iter_next(&iter, NULL, &sum))
+        slowest(&facts->cluster->nvlink_bytes_per_s, *(double *)sum);
 }
 
 static gboolean link_read(Facts *facts, sg_link_t link, GError **error)
@@ -228,7 +277,7 @@ static gboolean link_read(Facts *facts, sg_link_t link, GError **error)
     if (link_class_of(name) == LINK_ENGINE)
         g_hash_table_add(facts->engines, (gpointer)name);
     if (link_class_of(name) == LINK_NVLINK)
-        slowest(&facts->cluster->nvlink_bytes_per_s, bytes_per_s);
+        nvlink_read(facts, name, bytes_per_s);
     if (link_class_of(name) == LINK_NIC)
         slowest(&facts->cluster->nic_bytes_per_s, bytes_per_s);
     return TRUE;
@@ -298,10 +347,13 @@ gboolean sim_facts_read(const char *label, Cluster *cluster, GPtrArray *warnings
     g_autoptr(GHashTable) nic_nodes = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GHashTable) nic_index = g_hash_table_new(g_str_hash, g_str_equal);
     g_autoptr(GHashTable) engines = g_hash_table_new(g_str_hash, g_str_equal);
-    Facts facts = {label, cluster, warnings, nic_nodes, nic_index, engines};
+    g_autoptr(GHashTable) wires =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    Facts facts = {label, cluster, warnings, nic_nodes, nic_index, engines, wires};
     if (!hosts_read(&facts, error) || !gpus_number(&facts, error) ||
-        !links_read(&facts, error) || !cpu_read(&facts, error))
+        !rings_read(&facts, error) || !links_read(&facts, error) || !cpu_read(&facts, error))
         return FALSE;
+    wires_sum(&facts);
     engines_find(&facts);
     return TRUE;
 }

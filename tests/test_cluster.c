@@ -64,7 +64,8 @@ START_TEST(every_fact_of_every_preset_names_its_source)
 END_TEST
 
 #define GOOD                                                                                   \
-    "# a comment\n\n[node]\ngpu = x\nn_gpus = 8\nn_nics = 4\nnvlink_bytes_per_s = 100e9\n"     \
+    "# a comment\n\n[node]\ngpu = x\nn_gpus = 8\nn_nics = 4\nnvlink = "                        \
+    "switch\nnvlink_bytes_per_s = 100e9\n"                                                     \
     "nvlink_latency_s = 1e-6\npcie_bytes_per_s = 50e9\nnic_bytes_per_s = 10e9\n"               \
     "nic_efficiency_frac = 1\nnic_latency_s = 1e-6\nswitch_latency_s = 1e-6\nleaf_ports = 8\n" \
     "cpu = intel\n"
@@ -128,12 +129,14 @@ START_TEST(a_users_own_node_type_is_read_by_path)
 }
 END_TEST
 
-START_TEST(an_unknown_preset_is_answered_with_those_that_are_there)
+START_TEST(an_unknown_preset_is_answered_with_the_nearest_or_the_list)
 {
-    g_autoptr(GError) error = NULL;
-    ck_assert_ptr_null(node_type_load("dgx-z9", &error));
-    check_input_error(error, "\"dgx-z9\"");
-    check_input_error(error, "dgx-a100-80gb, dgx-h100");
+    g_autoptr(GError) near = NULL, far = NULL;
+    ck_assert_ptr_null(node_type_load("dgx-h10", &near));
+    check_input_error(near, "\"dgx-h10\": did you mean dgx-h100?");
+    ck_assert_ptr_null(node_type_load("abacus", &far));
+    check_input_error(far, "\"abacus\"");
+    check_input_error(far, "zerosim platform --list");
 }
 END_TEST
 
@@ -169,7 +172,7 @@ static const struct {
     {0, 8, 1, "conf: cluster.nodes must be from 1"},
     {-1, 8, 1, "cluster.nodes"},
     {G_MAXINT, 8, 1, "cluster.nodes"},
-    {1, 0, 1, "cluster.gpus_per_node must be from 1 to 8"},
+    {1, -1, 1, "cluster.gpus_per_node must be from 1 to 8"},
     {1, 9, 1, "cluster.gpus_per_node must be from 1 to 8"},
     {1, 8, 0.5, "cluster.oversubscription must be from 1"},
     {1, 8, -1, "cluster.oversubscription"},
@@ -321,7 +324,7 @@ static Suite *suite(void)
     tcase_add_test(nodes, presets_hold_the_data_sheets_numbers);
     tcase_add_test(nodes, every_fact_of_every_preset_names_its_source);
     tcase_add_test(nodes, a_users_own_node_type_is_read_by_path);
-    tcase_add_test(nodes, an_unknown_preset_is_answered_with_those_that_are_there);
+    tcase_add_test(nodes, an_unknown_preset_is_answered_with_the_nearest_or_the_list);
     tcase_add_loop_test(nodes, a_bad_node_type_is_one_line_with_file_and_key, 0,
                         G_N_ELEMENTS(bad_node_types));
     suite_add_tcase(suite, nodes);
