@@ -167,6 +167,13 @@ static gboolean death_fail(const SimReplay *replay, const char *complaint, GErro
 static gboolean attempt_run(SimReplay *replay, int n_steps, GError **error)
 {
     g_autofree char *complaint = NULL;
+    if (replay->outcome == MAP_FAILED || !replay->links ||
+        ftruncate(fileno(replay->links), 0) != 0) {
+        g_set_error_literal(error, ZEROSIM_ERROR, ERROR_SIMULATION,
+                            "no memory or temporary file for a simulation");
+        return FALSE;
+    }
+    rewind(replay->links);
     memset(replay->outcome, 0, sizeof *replay->outcome);
     replay->n_steps = n_steps;
     SimChildEnd end = sim_engine_run_child(sim_replay_run, replay, 0, &complaint);
@@ -250,18 +257,10 @@ SimResult *sim_run(const Cluster *cluster, const Job *job, const NcclOptions *nc
 {
     g_autoptr(SimReplay) replay = replay_new(cluster, job);
     g_assert(job->n_ranks <= cluster_n_ranks(cluster));
-    if (replay->outcome == MAP_FAILED || !replay->links) {
-        g_set_error_literal(error, ZEROSIM_ERROR, ERROR_SIMULATION,
-                            "no memory or temporary file for a simulation");
-        return NULL;
-    }
     if (!collectives_check(replay, error))
         return NULL;
     plans_build(replay, nccl);
     for (guint i = 0; i < G_N_ELEMENTS(attempts); i++) {
-        if (ftruncate(fileno(replay->links), 0) != 0)
-            return NULL;
-        rewind(replay->links);
         if (!attempt_run(replay, attempts[i], error))
             return NULL;
         if (is_steady(replay))

@@ -22,6 +22,7 @@ C_TESTS = \
 	%reldir%/test_routes \
 	%reldir%/test_schedule \
 	%reldir%/test_sim \
+	%reldir%/test_sim_links \
 	%reldir%/test_step \
 	%reldir%/test_step_states \
 	%reldir%/test_step_volumes \
@@ -78,6 +79,7 @@ TEST_FILES = \
 	%reldir%/platforms/one-node.xml \
 	%reldir%/platforms/sim-bus.xml \
 	%reldir%/platforms/two-nodes.xml \
+	%reldir%/sim_fixture.h \
 	%reldir%/step_inputs.h \
 	%reldir%/training_fixture.h
 
