@@ -67,8 +67,11 @@ const ExperimentKey experiment_keys[] = {
     {"fsdp", "version", KEY_CHOICE, "2|1", 0, 0, "2", "fully_shard (2) or FullyShardedDataParallel (1)"},
     {"fsdp", "reshard_after_forward", KEY_BOOL, NULL, 0, 0, NULL, "default: zero3 true, zero2 false"},
     {"fsdp", "sync_every_micro_step", KEY_BOOL, NULL, 0, 0, "true", "reduce-scatter in each micro-step"},
-    {"fsdp", "backward_prefetch", KEY_INT, NULL, 0, 1000, "1", "units gathered ahead in backward"},
-    {"fsdp", "forward_prefetch", KEY_INT, NULL, 0, 1000, "1", "units the host runs ahead in forward"},
+    {"fsdp", "backward_prefetch_units", KEY_INT, NULL, 0, 1000, "1", "FSDP2: units gathered ahead in backward"},
+    {"fsdp", "forward_prefetch_units", KEY_INT, NULL, 1, 1000, "1", "FSDP2: units the host runs ahead in forward"},
+    {"fsdp", "backward_prefetch", KEY_CHOICE, "pre|post|none", 0, 0, "pre", "FSDP1: BACKWARD_PRE, BACKWARD_POST or None"},
+    {"fsdp", "forward_prefetch", KEY_BOOL, NULL, 0, 0, "false", "FSDP1: gather the next unit before this forward"},
+    {"fsdp", "limit_all_gathers", KEY_BOOL, NULL, 0, 0, "true", "FSDP1: the host waits before a third all-gather"},
     {"fsdp", "fp8_all_gather", KEY_BOOL, NULL, 0, 0, "false", "parameters are gathered in fp8"},
 
     {"deepspeed", "version", KEY_STRING, NULL, 0, 0, "0.19.6", "DeepSpeed release; any other key is a member of ds_config.json"},

@@ -36,7 +36,8 @@ libzerosim_a_SOURCES += \
 	%reldir%/collective_tuner.h %reldir%/schedule.c %reldir%/schedule.h %reldir%/bucket.c \
 	%reldir%/bucket.h %reldir%/step.c %reldir%/step.h %reldir%/step_ddp.c \
 	%reldir%/step_deepspeed12.c %reldir%/step_deepspeed3.c %reldir%/step_deepspeed3.h \
-	%reldir%/step_deepspeed3_fetch.c %reldir%/step_fsdp.c %reldir%/step_ops.c \
+	%reldir%/step_deepspeed3_fetch.c %reldir%/step_fsdp.h %reldir%/step_fsdp1.c \
+	%reldir%/step_fsdp2.c %reldir%/step_fsdp_unit.c %reldir%/step_ops.c \
 	%reldir%/step_paper.c %reldir%/step_walk.h
 
 # -- how time passes

@@ -56,10 +56,7 @@ static json_t *ddp_record(const DdpKnobs *ddp)
 
 static json_t *fsdp_record(const FsdpKnobs *fsdp)
 {
-    return json_pack("{s:o, s:o, s:i, s:i}", "reshard_after_forward",
-                     bool_json(fsdp->reshard_after_forward), "sync_every_micro_step",
-                     bool_json(fsdp->sync_every_micro_step), "backward_prefetch",
-                     fsdp->backward_prefetch, "forward_prefetch", fsdp->forward_prefetch);
+    return json_pack("{s:o}", "reshard_after_forward", bool_json(fsdp->reshard_after_forward));
 }
 
 /* Under DeepSpeed's own names, as resolved from ds_config.json, overrides and defaults. */

@@ -281,7 +281,9 @@ static const StepHooks *hooks_of(const Training *training)
 {
     switch (training->framework) {
     case FRAMEWORK_PYTORCH:
-        return training_shards_parameters(training) ? &step_fsdp_hooks : &step_ddp_hooks;
+        if (!training_shards_parameters(training))
+            return &step_ddp_hooks;
+        return training->fsdp.version == 1 ? &step_fsdp1_hooks : &step_fsdp2_hooks;
     case FRAMEWORK_DEEPSPEED:
         return training_shards_parameters(training) ? &step_deepspeed3_hooks
                                                     : &step_deepspeed12_hooks;

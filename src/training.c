@@ -87,8 +87,9 @@ static const struct {
     const char *name;
     const char *modelled; /* "a|b" */
 } partly_modelled[] = {
-    {"training.compile", "false"},     {"nccl.algorithm", "auto|ring"},
-    {"nccl.calibration", "auto|none"}, {"fsdp.version", "2"},
+    {"training.compile", "false"},
+    {"nccl.algorithm", "auto|ring"},
+    {"nccl.calibration", "auto|none"},
     {"fsdp.fp8_all_gather", "false"},
 };
 
@@ -393,8 +394,15 @@ static void resolve_fsdp(const Context *context, Strategy strategy, FsdpKnobs *f
             ? experiment_bool(experiment, "fsdp.reshard_after_forward")
             : strategy == STRATEGY_ZERO3;
     fsdp->sync_every_micro_step = experiment_bool(experiment, "fsdp.sync_every_micro_step");
-    fsdp->backward_prefetch = (int)experiment_int(experiment, "fsdp.backward_prefetch");
-    fsdp->forward_prefetch = (int)experiment_int(experiment, "fsdp.forward_prefetch");
+    fsdp->version = experiment_choice(experiment, "fsdp.version") == 0 ? 2 : 1;
+    fsdp->backward_prefetch_units =
+        (int)experiment_int(experiment, "fsdp.backward_prefetch_units");
+    fsdp->forward_prefetch_units =
+        (int)experiment_int(experiment, "fsdp.forward_prefetch_units");
+    fsdp->backward_prefetch =
+        (BackwardPrefetch)experiment_choice(experiment, "fsdp.backward_prefetch");
+    fsdp->forward_prefetch = experiment_bool(experiment, "fsdp.forward_prefetch");
+    fsdp->limit_all_gathers = experiment_bool(experiment, "fsdp.limit_all_gathers");
 }
 
 static void resolve_deepspeed(const Context *context, Training *training)

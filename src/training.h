@@ -45,11 +45,18 @@ typedef struct {
     gboolean parameters_as_bucket_view; /* ZeroRedundancyOptimizer: one flat broadcast a rank */
 } DdpKnobs;
 
+/* FSDP1's backward_prefetch: when the next unit's all-gather is issued. */
+typedef enum { PREFETCH_PRE, PREFETCH_POST, PREFETCH_NONE } BackwardPrefetch;
+
 typedef struct {
-    gboolean reshard_after_forward; /* true for zero3, false for zero2 */
-    gboolean sync_every_micro_step; /* reduce-scatter each micro-step (default) */
-    int backward_prefetch;          /* units; 1 */
-    int forward_prefetch;           /* units the host runs ahead; 1: the implicit prefetch */
+    int version;                        /* 2: fully_shard, 1: FullyShardedDataParallel */
+    gboolean reshard_after_forward;     /* true for zero3, false for zero2 */
+    gboolean sync_every_micro_step;     /* reduce-scatter each micro-step (default) */
+    int backward_prefetch_units;        /* FSDP2; 1 */
+    int forward_prefetch_units;         /* FSDP2; 1: the host running ahead */
+    BackwardPrefetch backward_prefetch; /* FSDP1 */
+    gboolean forward_prefetch;          /* FSDP1: all-gather issued before this forward */
+    gboolean limit_all_gathers;         /* FSDP1: at most two units are freed in flight */
 } FsdpKnobs;
 
 /* Numbers count elements where DeepSpeed counts elements. Defaults: DeepSpeed's

@@ -52,8 +52,10 @@ Training step_training(Framework framework, Strategy strategy)
                        .no_sync = TRUE};
     t.fsdp = (FsdpKnobs){.reshard_after_forward = strategy == STRATEGY_ZERO3,
                          .sync_every_micro_step = TRUE,
-                         .backward_prefetch = 1,
-                         .forward_prefetch = 1};
+                         .version = 2,
+                         .backward_prefetch_units = 1,
+                         .forward_prefetch_units = 1,
+                         .limit_all_gathers = TRUE};
     t.deepspeed = (DeepspeedKnobs){.contiguous_gradients = TRUE,
                                    .reduce_scatter = TRUE,
                                    .use_multi_rank_bucket_allreduce = TRUE,
@@ -138,13 +140,24 @@ gint64 step_test_ceil_divide(gint64 a, gint64 b)
 }
 
 const StepSetup step_setups[N_STEP_SETUPS] = {
-    {FRAMEWORK_PYTORCH, STRATEGY_DDP},     {FRAMEWORK_PYTORCH, STRATEGY_ZERO1},
-    {FRAMEWORK_PYTORCH, STRATEGY_ZERO2},   {FRAMEWORK_PYTORCH, STRATEGY_ZERO3},
-    {FRAMEWORK_DEEPSPEED, STRATEGY_ZERO1}, {FRAMEWORK_DEEPSPEED, STRATEGY_ZERO2},
-    {FRAMEWORK_DEEPSPEED, STRATEGY_ZERO3}, {FRAMEWORK_PAPER, STRATEGY_DDP},
-    {FRAMEWORK_PAPER, STRATEGY_ZERO1},     {FRAMEWORK_PAPER, STRATEGY_ZERO2},
-    {FRAMEWORK_PAPER, STRATEGY_ZERO3},
+    {FRAMEWORK_PYTORCH, STRATEGY_DDP, 0},     {FRAMEWORK_PYTORCH, STRATEGY_ZERO1, 0},
+    {FRAMEWORK_PYTORCH, STRATEGY_ZERO2, 0},   {FRAMEWORK_PYTORCH, STRATEGY_ZERO3, 0},
+    {FRAMEWORK_PYTORCH, STRATEGY_ZERO2, 1},   {FRAMEWORK_PYTORCH, STRATEGY_ZERO3, 1},
+    {FRAMEWORK_DEEPSPEED, STRATEGY_ZERO1, 0}, {FRAMEWORK_DEEPSPEED, STRATEGY_ZERO2, 0},
+    {FRAMEWORK_DEEPSPEED, STRATEGY_ZERO3, 0}, {FRAMEWORK_PAPER, STRATEGY_DDP, 0},
+    {FRAMEWORK_PAPER, STRATEGY_ZERO1, 0},     {FRAMEWORK_PAPER, STRATEGY_ZERO2, 0},
+    {FRAMEWORK_PAPER, STRATEGY_ZERO3, 0},
 };
+
+Training step_setup_training(int setup)
+{
+    Training training =
+        step_training(step_setups[setup].framework, step_setups[setup].strategy);
+
+    if (step_setups[setup].fsdp_version > 0)
+        training.fsdp.version = step_setups[setup].fsdp_version;
+    return training;
+}
 
 int step_suite_run(const char *name, void (*add)(TCase *))
 {

@@ -11,9 +11,10 @@
 typedef struct {
     Framework framework;
     Strategy strategy;
+    int fsdp_version; /* 0: the default */
 } StepSetup;
 
-#define N_STEP_SETUPS 11
+#define N_STEP_SETUPS 13
 extern const StepSetup step_setups[N_STEP_SETUPS];
 #define N_STEP_MODELS 3
 extern const char *const step_models[N_STEP_MODELS];
@@ -26,6 +27,8 @@ void step_profile_close(void);
 
 /* The framework's defaults: fp32 autocast under DDP, fp32 shards under FSDP, bf16 elsewhere. */
 Training step_training(Framework framework, Strategy strategy);
+/* The same for step_setups[setup]. */
+Training step_setup_training(int setup);
 Model *step_model(const char *name, const Training *training);
 Job *step_job(const Model *model, const Training *training, int n_ranks);
 

@@ -183,7 +183,7 @@ START_TEST(test_every_setup_ends)
     static const char *const shapes[][2] = {{"1", "2"}, {"2", "1"}, {"3", "8"}};
 
     for (int shape = 0; shape < (int)G_N_ELEMENTS(shapes); shape++) {
-        Training t = step_training(step_setups[_i].framework, step_setups[_i].strategy);
+        Training t = step_setup_training(_i);
         t.gradient_accumulation = 2;
         g_autoptr(Model) model = step_model("gpt2", &t);
         g_autoptr(Cluster) cluster = cluster_of(shapes[shape][0], shapes[shape][1]);

@@ -10,7 +10,7 @@ START_TEST(test_memory_returns)
     for (int world = 0; world < N_STEP_WORLDS; world++)
         for (int gas = 1; gas <= 3; gas++)
             for (int checkpointing = 0; checkpointing < 3; checkpointing++) {
-                Training t = step_training(step_setups[_i].framework, step_setups[_i].strategy);
+                Training t = step_setup_training(_i);
                 t.gradient_accumulation = gas;
                 t.checkpointing = (Checkpointing)checkpointing;
                 g_autoptr(Model) model = step_model("gpt2", &t);
@@ -29,7 +29,7 @@ END_TEST
 /* One rank: no communication, and the forward and backward kernels of plain training. */
 START_TEST(test_one_rank)
 {
-    Training t = step_training(step_setups[_i].framework, step_setups[_i].strategy);
+    Training t = step_setup_training(_i);
     t.precision.autocast = FALSE;
     t.precision.forward = DTYPE_BF16;
     g_autoptr(Model) model = step_model("gpt2", &t);
@@ -56,7 +56,7 @@ END_TEST
 /* Rajbhandari et al. 2020, section 7: 2, 2, 2 and 3 Psi, ring. */
 START_TEST(test_checkpointing)
 {
-    Training t = step_training(step_setups[_i].framework, step_setups[_i].strategy);
+    Training t = step_setup_training(_i);
     g_autoptr(Model) model = step_model("gpt2", &t);
     g_autoptr(Job) plain = step_job(model, &t, 8);
     t.checkpointing = CHECKPOINTING_FULL;
@@ -82,7 +82,7 @@ END_TEST
 /* Same input, same list. */
 START_TEST(test_deterministic)
 {
-    Training t = step_training(step_setups[_i].framework, step_setups[_i].strategy);
+    Training t = step_setup_training(_i);
     g_autoptr(Model) model = step_model("gpt2", &t);
     g_autoptr(Job) a = step_job(model, &t, 8), b = step_job(model, &t, 8);
     const Schedule *x = job_program(a, 5), *y = job_program(b, 5);

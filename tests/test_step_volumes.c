@@ -125,6 +125,54 @@ START_TEST(test_fsdp_volumes)
 }
 END_TEST
 
+/* FSDP1: the same collectives, but a unit is one flat parameter padded as a whole. */
+START_TEST(test_fsdp1_volumes)
+{
+    Training t = step_training(FRAMEWORK_PYTORCH, STRATEGY_ZERO3);
+    t.fsdp.version = 1;
+    t.fsdp.backward_prefetch = (BackwardPrefetch)_i;
+    g_autoptr(Model) model = step_model("gpt2", &t);
+    g_autoptr(Job) job = step_job(model, &t, 64);
+    gint64 root = 0, block = 0;
+    int n_gathers, n_scatters;
+
+    for (guint i = 0; i < model->parameters->len; i++) {
+        const Parameter *p = model_parameter(model, (int)i);
+        if (strstr(p->name, ".h.0."))
+            block += p->numel;
+        else if (!strstr(p->name, ".h."))
+            root += p->numel;
+    }
+    root = step_test_ceil_divide(root, 64) * 64;
+    block = step_test_ceil_divide(block, 64) * 64;
+    ck_assert_int_eq(step_payload(job_program(job, 0), COLLECTIVE_ALL_GATHER, &n_gathers),
+                     2 * (root + 2 * 12 * block));
+    ck_assert_int_eq(step_payload(job_program(job, 0), COLLECTIVE_REDUCE_SCATTER, &n_scatters),
+                     2 * (root + 12 * block));
+    ck_assert_int_eq(n_gathers, 25);
+    ck_assert_int_eq(n_scatters, 13);
+}
+END_TEST
+
+/* Gradients synchronised in the last of 4 micro-steps only: SHARD_GRAD_OP of FSDP1 keeps its
+ * parameters and gathers once, FSDP2 gathers each time. */
+START_TEST(test_fsdp_shard_grad_op_accumulation)
+{
+    Training t = step_training(FRAMEWORK_PYTORCH, STRATEGY_ZERO2);
+    t.gradient_accumulation = 4;
+    t.fsdp.sync_every_micro_step = FALSE;
+    t.fsdp.version = _i;
+    g_autoptr(Model) model = step_model("gpt2", &t);
+    g_autoptr(Job) job = step_job(model, &t, 8);
+    int n_gathers, n_scatters;
+
+    step_payload(job_program(job, 0), COLLECTIVE_ALL_GATHER, &n_gathers);
+    step_payload(job_program(job, 0), COLLECTIVE_REDUCE_SCATTER, &n_scatters);
+    ck_assert_int_eq(n_gathers, (_i == 1 ? 1 : 4) * 13);
+    ck_assert_int_eq(n_scatters, 13);
+}
+END_TEST
+
 /* FSDP2 that synchronises in the last micro-step only: gathers each time, reduces once. */
 START_TEST(test_fsdp_sync_last)
 {
@@ -248,6 +296,8 @@ static void tests_add(TCase *tcase)
     tcase_add_test(tcase, test_ddp_without_no_sync);
     tcase_add_test(tcase, test_zero1_shares);
     tcase_add_loop_test(tcase, test_fsdp_volumes, 0, 6);
+    tcase_add_loop_test(tcase, test_fsdp1_volumes, 0, 3);
+    tcase_add_loop_test(tcase, test_fsdp_shard_grad_op_accumulation, 1, 3);
     tcase_add_test(tcase, test_fsdp_sync_last);
     tcase_add_loop_test(tcase, test_deepspeed12_volumes, 0, 2);
     tcase_add_test(tcase, test_deepspeed_bucket_limit);

@@ -78,8 +78,11 @@ START_TEST(test_pytorch_defaults)
     ck_assert(training->ddp.no_sync && !training->ddp.parameters_as_bucket_view);
     ck_assert(training->fsdp.reshard_after_forward && !zero2->fsdp.reshard_after_forward);
     ck_assert(training->fsdp.sync_every_micro_step);
-    ck_assert_int_eq(training->fsdp.backward_prefetch, 1);
-    ck_assert_int_eq(training->fsdp.forward_prefetch, 1);
+    ck_assert_int_eq(training->fsdp.version, 2);
+    ck_assert_int_eq(training->fsdp.backward_prefetch_units, 1);
+    ck_assert_int_eq(training->fsdp.forward_prefetch_units, 1);
+    ck_assert_int_eq(training->fsdp.backward_prefetch, PREFETCH_PRE);
+    ck_assert(!training->fsdp.forward_prefetch && training->fsdp.limit_all_gathers);
 }
 END_TEST
 
@@ -284,7 +287,6 @@ static const struct {
      "say fp16"},
     {"strategy = ddp\nprecision = fp8\n", ERROR_UNMODELLED, "training.precision: fp8"},
     {"strategy = ddp\ncompile = true\n", ERROR_UNMODELLED, "training.compile"},
-    {"strategy = zero3\n[fsdp]\nversion = 1\n", ERROR_UNMODELLED, "fsdp.version"},
     {"strategy = zero3\n[fsdp]\nfp8_all_gather = true\n", ERROR_UNMODELLED, "fp8_all_gather"},
     {"strategy = ddp\n[nccl]\nalgorithm = tree\n", ERROR_UNMODELLED, "nccl.algorithm"},
     {"strategy = ddp\n[nccl]\ncalibration = mine\n", ERROR_UNMODELLED, "nccl.calibration"},
@@ -324,7 +326,7 @@ START_TEST(test_knobs_without_effect)
 {
     g_autoptr(Training) training =
         build("[training]\nstrategy = ddp\n[ddp]\nno_sync = false\n"
-              "[fsdp]\nbackward_prefetch = 2\n[deepspeed]\nfp16.enabled = true\n");
+              "[fsdp]\nbackward_prefetch = post\n[deepspeed]\nfp16.enabled = true\n");
 
     ck_assert(!training->ddp.no_sync);
     ck_assert_uint_eq(warnings->len, 2);
@@ -372,7 +374,7 @@ START_TEST(test_comparing_all)
     for (int i = 0; i < N_STRATEGIES; i++) {
         g_autofree char *text = g_strdup_printf(
             "[training]\nframework = %s\nprecision = bf16\nreduce_dtype = fp32\nstrategy = %s\n"
-            "[ddp]\nno_sync = false\n[fsdp]\nbackward_prefetch = 2\n",
+            "[ddp]\nno_sync = false\n[fsdp]\nbackward_prefetch = post\n",
             frameworks[_i], strategy_name((Strategy)i));
         g_autoptr(Training) training = compare(text);
         ck_assert_int_eq((int)training->strategy, i);

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* Units of FSDP: a transformer block each, and the root unit that holds the rest; what is kept
+ * of them between steps, and the update of their shards. */
+#include "step_fsdp.h"
+
+static gint64 pad(const Step *step, gint64 n)
+{
+    return step_ceil_divide(n, step->n_ranks) * step->n_ranks;
+}
+
+static void unit_pad(const Step *step, FsdpUnit *unit, FsdpPadding padding)
+{
+    gint64 numel = 0, padded_rows = 0;
+
+    for (guint i = 0; i < unit->parameters->len; i++) {
+        const Parameter *p =
+            model_parameter(step->model, g_array_index(unit->parameters, int, i));
+        numel += p->numel;
+        padded_rows += pad(step, p->rows) * (p->numel / p->rows);
+    }
+    unit->padded_numel = padding == FSDP_PADS_ROWS ? padded_rows : pad(step, numel);
+}
+
+static void unit_free(gpointer data)
+{
+    FsdpUnit *unit = data;
+
+    g_array_unref(unit->parameters);
+    g_free(unit->name);
+    g_free(unit);
+}
+
+static FsdpUnit *unit_new(const char *name, gboolean reshard_after_forward)
+{
+    FsdpUnit *unit = g_new(FsdpUnit, 1);
+
+    *unit = (FsdpUnit){.name = g_strdup(name),
+                       .parameters = g_array_new(FALSE, FALSE, sizeof(int)),
+                       .first_layer = -1,
+                       .reshard_after_forward = reshard_after_forward,
+                       .gather_buffer = -1,
+                       .gathered = -1,
+                       .unsharded = -1,
+                       .sharded_gradient = -1,
+                       .copied_out = -1,
+                       .low_precision = -1};
+    return unit;
+}
+
+FsdpUnit *fsdp_unit(const Step *step, int index)
+{
+    const Fsdp *fsdp = step->state;
+
+    return g_ptr_array_index(fsdp->units, index);
+}
+
+FsdpUnit *fsdp_unit_of(const Step *step, int layer)
+{
+    const Fsdp *fsdp = step->state;
+
+    return fsdp_unit(step, fsdp->unit_of_layer[layer]);
+}
+
+gboolean fsdp_is_root(const Step *step, const FsdpUnit *unit)
+{
+    return unit == fsdp_unit(step, 0);
+}
+
+/* Adds the layer's parameters that no unit holds yet, and the layer to the unit's span. */
+static void unit_add_layer(Step *step, FsdpUnit *unit, int index, gboolean *owned)
+{
+    const Layer *layer = model_layer(step->model, index);
+
+    if (unit->first_layer < 0)
+        unit->first_layer = index;
+    unit->last_layer = index;
+    for (int i = 0; i < layer->n_parameters; i++) {
+        int p = layer->parameters[i];
+        if (owned[p])
+            continue;
+        owned[p] = TRUE;
+        g_array_append_val(unit->parameters, p);
+    }
+}
+
+static void units_build(Step *step, FsdpPadding padding)
+{
+    Fsdp *fsdp = step->state;
+    gboolean reshard = step->training->fsdp.reshard_after_forward;
+    g_autofree gboolean *owned = g_new0(gboolean, step->model->parameters->len + 1);
+
+    fsdp->units = g_ptr_array_new_with_free_func(unit_free);
+    fsdp->unit_of_layer = g_new0(int, step->model->layers->len + 1);
+    g_ptr_array_add(fsdp->units, unit_new("root", FALSE));
+    for (int block = 0; block < step->model->n_blocks; block++) {
+        g_autofree char *name = g_strdup_printf("block %d", block);
+        g_ptr_array_add(fsdp->units, unit_new(name, reshard));
+    }
+    for (int i = 0; i < (int)step->model->layers->len; i++) {
+        int block = model_layer(step->model, i)->block;
+        gboolean inside = block >= 0 && block < step->model->n_blocks;
+        fsdp->unit_of_layer[i] = inside ? block + 1 : 0;
+        unit_add_layer(step, fsdp_unit_of(step, i), i, owned);
+    }
+    for (guint u = 0; u < fsdp->units->len; u++)
+        unit_pad(step, fsdp_unit(step, (int)u), padding);
+}
+
+static gint64 sharded_numel(const Step *step)
+{
+    const Fsdp *fsdp = step->state;
+    gint64 numel = 0;
+
+    for (guint u = 0; u < fsdp->units->len; u++)
+        numel += fsdp_unit(step, (int)u)->padded_numel / step->n_ranks;
+    return numel;
+}
+
+static void persistent_memory(Step *step)
+{
+    const Precision *precision = &step->training->precision;
+
+    schedule_persistent(step->schedule, "parameter shards", MEMORY_PARAMETERS,
+                        sharded_numel(step) * dtype_bytes(precision->parameter));
+    schedule_persistent(step->schedule, "buffers", MEMORY_PARAMETERS,
+                        step->model->buffer_bytes);
+    schedule_persistent(step->schedule, "optimizer states", MEMORY_OPTIMIZER_STATES,
+                        step_ceil_divide(step_state_bytes(step), step->n_ranks));
+    step->schedule->model_state_bytes =
+        step_ceil_divide(step->model->n_parameters * (dtype_bytes(precision->parameter) +
+                                                      dtype_bytes(precision->gradient)) +
+                             step_state_bytes(step),
+                         step->n_ranks);
+}
+
+void fsdp_open(Step *step, FsdpPadding padding)
+{
+    Fsdp *fsdp = g_new0(Fsdp, 1);
+
+    step->state = fsdp;
+    fsdp->reduce_input = fsdp->reduced = -1;
+    fsdp->free_events = g_queue_new();
+    units_build(step, padding);
+    persistent_memory(step);
+}
+
+int fsdp_n_units(const Step *step)
+{
+    return (int)((const Fsdp *)step->state)->units->len;
+}
+
+gboolean fsdp_synchronises(const Step *step)
+{
+    return step->last_micro_step || step->training->fsdp.sync_every_micro_step;
+}
+
+void fsdp_gradients_drop(Step *step, const FsdpUnit *unit)
+{
+    for (guint i = 0; i < unit->parameters->len; i++)
+        step_release(step, STREAM_COMPUTE,
+                     &step->stored_gradient[g_array_index(unit->parameters, int, i)]);
+}
+
+int fsdp_sharded_gradient_store(Step *step, FsdpUnit *unit)
+{
+    const Precision *precision = &step->training->precision;
+    gint64 shard = unit->padded_numel / step->n_ranks;
+    gint64 bytes = shard * dtype_bytes(precision->gradient);
+    int stored = -1;
+
+    if (precision->reduce != precision->gradient)
+        stored = step_cast(step, STREAM_REDUCE, "cast gradient", unit->name, shard,
+                           precision->reduce, precision->gradient);
+    if (unit->sharded_gradient >= 0)
+        return step_stream_kernel(step, STREAM_REDUCE, "accumulate", unit->name,
+                                  KERNEL_ACCUMULATE, bytes);
+    unit->sharded_gradient = step_alloc(step, STREAM_REDUCE, "sharded gradient", unit->name,
+                                        MEMORY_GRADIENTS, bytes);
+    return stored;
+}
+
+void fsdp_update(Step *step)
+{
+    const Fsdp *fsdp = step->state;
+    const Precision *precision = &step->training->precision;
+    gint64 numel = sharded_numel(step);
+
+    step_clip(step, numel * dtype_bytes(precision->gradient), TRUE);
+    step_optimize(step, "parameter shards", numel, step->model->parameters->len,
+                  precision->parameter);
+    for (guint u = 0; u < fsdp->units->len; u++)
+        step_release(step, STREAM_COMPUTE, &fsdp_unit(step, (int)u)->sharded_gradient);
+}
+
+void fsdp_finish(Step *step)
+{
+    Fsdp *fsdp = step->state;
+
+    g_ptr_array_unref(fsdp->units);
+    g_free(fsdp->unit_of_layer);
+    g_queue_free(fsdp->free_events);
+    g_free(fsdp);
+}
