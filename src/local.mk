@@ -69,6 +69,18 @@ libzerosim_a_SOURCES += \
 	%reldir%/report_table_run.c %reldir%/report_trace.c %reldir%/report_trace.h \
 	%reldir%/report_trace_ranks.c %reldir%/report_why.c
 
+# -- predictions beside measurements
+libzerosim_a_SOURCES += \
+	%reldir%/validate.c %reldir%/validate.h %reldir%/validate_capacity.c \
+	%reldir%/validate_case.c %reldir%/validate_case.h %reldir%/validate_csv.c \
+	%reldir%/validate_csv.h %reldir%/validate_memory.c %reldir%/validate_model.c \
+	%reldir%/validate_nccl.c %reldir%/validate_platform.c %reldir%/validate_record.c \
+	%reldir%/validate_record.h %reldir%/validate_report.c %reldir%/validate_report.h \
+	%reldir%/validate_rows.h %reldir%/validate_run.c %reldir%/validate_steps.c \
+	%reldir%/validate_steps.h %reldir%/validate_steps_keys.c \
+	%reldir%/validate_summary.c %reldir%/validate_summary.h
+libzerosim_a_SOURCES += %reldir%/cmd_validate.c
+
 # -- program
 libzerosim_a_SOURCES += \
 	%reldir%/cmd.h %reldir%/cmd_compare.c %reldir%/cmd_compare.h \

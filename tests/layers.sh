@@ -16,6 +16,7 @@ layers=(
     'meaning: memory metrics'
     'prediction: predict'
     'outputs: report'
+    'validation: validate'
     'program: cmd'
     'main: main'
 )

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* Published training steps: the steady step's time and peak of a row's experiment beside the
+ * row's. How text becomes keys is validate_steps_keys.c's business. */
+#include "validate_steps.h"
+#include "validate_rows.h"
+
+#include <math.h>
+#include <string.h>
+
+#define GIB 1073741824.0
+
+static void note_provenance(Outcome *outcome, const Result *result)
+{
+    int most = 0;
+    for (int i = 1; i < N_TIME_SOURCES; i++)
+        if (result->kernel_source_frac[i] > result->kernel_source_frac[most])
+            most = i;
+    g_free(outcome->provenance);
+    outcome->provenance = g_strdup(time_source_name((TimeSource)most));
+}
+
+typedef struct {
+    double step_time_s, peak_bytes;
+} Prediction;
+
+static gboolean predict_with(ValidateCase *c, const char *checkpointing, Prediction *prediction,
+                             GError **error)
+{
+    if (!validate_case_set(c, error, "training.activation_checkpointing=%s", checkpointing))
+        return FALSE;
+    g_autoptr(Inputs) inputs = validate_case_inputs(c, error);
+    if (inputs == NULL)
+        return FALSE;
+    g_autoptr(Result) result = predict(inputs, error);
+    if (result == NULL)
+        return FALSE;
+    note_provenance(c->outcome, result);
+    c->outcome->parameters = (double)result->n_parameters;
+    *prediction = (Prediction){
+        result->step_time_s,
+        (double)(result->memory.peak_bytes -
+                 result->memory.by_category_at_peak[MEMORY_FRAMEWORK]),
+    };
+    return TRUE;
+}
+
+/* The part of the forward pass that selective checkpointing runs again. FLOPs done over FLOPs
+ * needed say it, since a whole forward is a third of a step's; else half of the layers: both
+ * torchtitan's every second layer and its every second matrix product. */
+static double recomputed_frac(ValidateCase *c, const StepRow *s)
+{
+    const gboolean counted = s->mfu > 0 && s->hfu >= s->mfu;
+    const double frac = counted ? CLAMP(3 * (s->hfu / s->mfu - 1), 0, 1) : 0.5;
+    validate_case_assume(c, "selective checkpointing as %.0f %% of full%s", 100 * frac,
+                         counted ? " (HFU over MFU)" : "");
+    return frac;
+}
+
+static gboolean predict_mixed(ValidateCase *c, const StepRow *s, Prediction *prediction,
+                              GError **error)
+{
+    const double frac = recomputed_frac(c, s);
+    Prediction none = {0}, full = {0};
+    if (frac < 1 && !predict_with(c, "none", &none, error))
+        return FALSE;
+    if (frac > 0 && !predict_with(c, "full", &full, error))
+        return FALSE;
+    prediction->step_time_s = (1 - frac) * none.step_time_s + frac * full.step_time_s;
+    prediction->peak_bytes = (1 - frac) * none.peak_bytes + frac * full.peak_bytes;
+    return TRUE;
+}
+
+/* A row that doesn't say is taken to checkpoint only where it must. */
+static const char *checkpointing_that_fits(ValidateCase *c, GError **error)
+{
+    Memory memory;
+    if (!validate_case_set(c, error, "training.activation_checkpointing=none"))
+        return NULL;
+    g_autoptr(Inputs) inputs = validate_case_inputs(c, error);
+    if (inputs == NULL || !predict_memory(inputs, &memory, error))
+        return NULL;
+    const char *checkpointing = memory.fits ? "none" : "full";
+    validate_case_assume(c, "activation checkpointing %s", checkpointing);
+    return checkpointing;
+}
+
+static gboolean predict_row(ValidateCase *c, StepRow *s, Prediction *prediction, GError **error)
+{
+    double scale;
+    if (!step_case_build(c, s, &scale, error))
+        return FALSE;
+    const char *checkpointing = step_text_has(s->checkpointing, "none")   ? "none"
+                                : step_text_has(s->checkpointing, "full") ? "full"
+                                                                          : NULL;
+    if (checkpointing == NULL && *s->checkpointing == '\0' &&
+        (checkpointing = checkpointing_that_fits(c, error)) == NULL)
+        return FALSE;
+    if (checkpointing == NULL ? !predict_mixed(c, s, prediction, error)
+                              : !predict_with(c, checkpointing, prediction, error))
+        return FALSE;
+    prediction->step_time_s *= scale;
+    return TRUE;
+}
+
+/* ---- outcomes ---- */
+
+static void describe(Outcome *outcome, const StepRow *s)
+{
+    const char *id = outcome->id;
+    const char *dash = strrchr(id, '-');
+    const char *strategy = step_strategy(s);
+    g_free(outcome->source);
+    outcome->source = dash ? g_strndup(id, (gsize)(dash - id)) : g_strdup(id);
+    g_free(outcome->strategy);
+    outcome->strategy = g_strdup(strategy ? strategy : "");
+    g_free(outcome->stack);
+    outcome->stack = g_strdup(s->trainer->stack);
+    g_free(outcome->quality);
+    outcome->quality = g_strdup(csv_row_text(s->row, "quality"));
+    g_free(outcome->gpu);
+    outcome->gpu = g_strdup(csv_row_text(s->row, "gpu"));
+    outcome->n_gpus = (int)s->n_gpus;
+    outcome->parameters = s->params_B * 1e9;
+}
+
+static double measured_step_s(const StepRow *s)
+{
+    if (s->step_time_s > 0)
+        return s->step_time_s;
+    double tokens = (double)s->global_batch_tokens;
+    if (tokens == 0)
+        tokens = (double)s->micro_batch * (double)s->sequence_length * (double)s->n_gpus *
+                 (double)MAX(s->grad_accum, 1);
+    if (s->tokens_per_s_per_gpu > 0 && tokens > 0)
+        return tokens / (s->tokens_per_s_per_gpu * (double)s->n_gpus);
+    return NAN;
+}
+
+static Outcome *peak_outcome(const Outcome *time, const StepRow *s,
+                             const Prediction *prediction)
+{
+    Outcome *peak = outcome_new(VALIDATE_STEPS, time->id, "peak_bytes", "B");
+    describe(peak, s);
+    peak->measured = s->peak_mem_GiB * GIB;
+    outcome_assume(peak, time->assumed);
+    g_free(peak->reason);
+    peak->reason = g_strdup(time->reason);
+    g_free(peak->provenance);
+    peak->provenance = g_strdup(time->provenance);
+    peak->parameters = time->parameters;
+    if (isfinite(time->predicted))
+        peak->predicted = prediction->peak_bytes;
+    return peak;
+}
+
+void validate_steps_row(const CsvRow *row, gboolean predict_it, GPtrArray *outcomes)
+{
+    StepRow s;
+    Prediction prediction = {0};
+    GError *error = NULL;
+    Outcome *outcome = outcome_new(VALIDATE_STEPS, csv_row_text(row, "id"), "step_time_s", "s");
+    g_ptr_array_add(outcomes, outcome);
+    if (!step_row_read(row, &s, &error)) {
+        outcome_fail(outcome, error);
+        return;
+    }
+    describe(outcome, &s);
+    outcome->measured = measured_step_s(&s);
+    g_autoptr(ValidateCase) c = predict_it ? validate_case_new(outcome, &error) : NULL;
+    if (c != NULL && predict_row(c, &s, &prediction, &error))
+        outcome->predicted = prediction.step_time_s;
+    else if (error != NULL)
+        outcome_fail(outcome, error);
+    if (s.peak_mem_GiB > 0)
+        g_ptr_array_add(outcomes, peak_outcome(outcome, &s, &prediction));
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/* From a row's free text (who ran it, strategy, precision, attention, optimizer) to an
+ * experiment's keys. What the text can't say is what its trainer is known to do, never a
+ * constant of a row. */
+#include "error.h"
+#include "validate_steps.h"
+
+#include <math.h>
+#include <string.h>
+
+static const Trainer trainers[] = {
+    /* DecoupledAdamW steps parameter by parameter (composer/optim/decoupled_weight_decay.py);
+     * the yaml files clip at 1. */
+    {"llm-foundry", "pytorch", "pytorch", "1", NULL, "loop", 1, NULL},
+    /* torchtitan/config_manager.py: reduce in fp32, clip at 1 */
+    {"torchtitan", "pytorch", "pytorch", "2", "fp32", NULL, 1, NULL},
+    /* fms_fsdp/policies/mixed_precision.py: reduce in bf16; main_training_llama.py clips at 1
+     */
+    {"fms-fsdp", "pytorch", "pytorch", "1", NULL, NULL, 1, NULL},
+    {"llm.c", "llm.c", "paper", NULL, NULL, "fused", 1, "llm.c as the ZeRO paper's schedule"},
+    {"jax", "jax-xla", "pytorch", "2", NULL, "fused", 1, "XLA as PyTorch"},
+    {"nanogpt", "pytorch", "pytorch", "2", NULL, "fused", 1, NULL},
+    {"tinyllama", "pytorch", "pytorch", "1", NULL, "fused", 1, NULL},
+    /* -- programs end here; below are libraries */
+    {"deepspeed zero", "deepspeed", "deepspeed", NULL, NULL, NULL, 0, NULL},
+    {"fsdp2", "pytorch", "pytorch", "2", NULL, NULL, 0, NULL},
+    {"fsdp", "pytorch", "pytorch", "1", NULL, NULL, 0, NULL},
+    {"deepspeed", "deepspeed", "deepspeed", NULL, NULL, NULL, 0, NULL},
+    {"", "pytorch", "pytorch", "2", NULL, NULL, 0, NULL},
+};
+enum { N_PROGRAMS = 7, N_TRAINERS = G_N_ELEMENTS(trainers) };
+
+gboolean step_text_has(const char *text, const char *word)
+{
+    return csv_text_find(text, word) != NULL;
+}
+
+/* A program's name anywhere tells most; of libraries the note knows best, then the title, then
+ * the file. */
+static const Trainer *trainer_of(const CsvRow *row)
+{
+    static const char *const columns[] = {"note", "source_title", "source_locator"};
+    for (gsize t = 0; t < N_PROGRAMS; t++)
+        for (gsize i = 0; i < G_N_ELEMENTS(columns); i++)
+            if (step_text_has(csv_row_text(row, columns[i]), trainers[t].word))
+                return &trainers[t];
+    for (gsize i = 0; i < G_N_ELEMENTS(columns); i++)
+        for (gsize t = N_PROGRAMS; t < N_TRAINERS - 1; t++)
+            if (step_text_has(csv_row_text(row, columns[i]), trainers[t].word))
+                return &trainers[t];
+    return &trainers[N_TRAINERS - 1];
+}
+
+static gboolean read_counts(StepRow *s, GError **error)
+{
+    const struct {
+        const char *column;
+        gint64 *value, maximum;
+    } counts[] = {
+        {"n_gpus", &s->n_gpus, 1 << 20},
+        {"gpus_per_node", &s->gpus_per_node, 1024},
+        {"micro_batch_per_gpu", &s->micro_batch, 1 << 20},
+        {"grad_accum", &s->grad_accum, 4096},
+        {"global_batch_tokens", &s->global_batch_tokens, G_GINT64_CONSTANT(1) << 50},
+        {"seq_len", &s->sequence_length, 1 << 30},
+        {"hsdp_shard_size", &s->hsdp_shard, 1 << 20},
+        {"n_layer", &s->model.n_layer, 100000},
+        {"d_model", &s->model.d_model, 1 << 24},
+        {"n_head", &s->model.n_head, 1 << 20},
+        {"n_kv_head", &s->model.n_kv_head, 1 << 20},
+        {"d_ff", &s->model.d_ff, 1 << 26},
+        {"vocab", &s->model.vocabulary, 1 << 26},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(counts); i++)
+        if (!csv_row_int(s->row, counts[i].column, 1, counts[i].maximum, counts[i].value,
+                         error))
+            return FALSE;
+    return TRUE;
+}
+
+static gboolean read_numbers(StepRow *s, GError **error)
+{
+    const struct {
+        const char *column;
+        double *value;
+    } numbers[] = {
+        {"inter_node_link_GBps_per_gpu", &s->nic_GBps},
+        {"tokens_per_s_per_gpu", &s->tokens_per_s_per_gpu},
+        {"step_time_s", &s->step_time_s},
+        {"peak_mem_GiB", &s->peak_mem_GiB},
+        {"mfu_pct", &s->mfu},
+        {"hfu_pct", &s->hfu},
+        {"params_B", &s->params_B},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++)
+        if (!csv_row_double(s->row, numbers[i].column, 0, 1e15, numbers[i].value, error))
+            return FALSE;
+    return TRUE;
+}
+
+gboolean step_row_read(const CsvRow *row, StepRow *s, GError **error)
+{
+    *s = (StepRow){
+        .row = row,
+        .trainer = trainer_of(row),
+        .strategy = csv_row_text(row, "strategy"),
+        .precision = csv_row_text(row, "precision"),
+        .checkpointing = csv_row_text(row, "act_checkpoint"),
+        .attention = csv_row_text(row, "attention_impl"),
+        .optimizer = csv_row_text(row, "optimizer"),
+        .offload = csv_row_text(row, "cpu_offload"),
+        .note = csv_row_text(row, "note"),
+    };
+    if (!read_counts(s, error) || !read_numbers(s, error))
+        return FALSE;
+    s->model.name = csv_row_text(row, "model");
+    s->model.sequence_length = s->sequence_length;
+    s->model.parameters = s->params_B * 1e9;
+    /* A padded vocabulary is what the matrix product sees. */
+    const char *padded = csv_text_find(s->note, "vocab padded to ");
+    if (padded != NULL)
+        s->model.vocabulary = g_ascii_strtoll(padded + strlen("vocab padded to "), NULL, 10);
+    return TRUE;
+}
+
+/* ---- text → keys ---- */
+
+/* The first word that the text contains decides. */
+typedef struct {
+    const char *word, *value;
+} Word;
+
+static const char *word_value(const Word *words, gsize n_words, const char *text)
+{
+    for (gsize i = 0; i < n_words; i++)
+        if (step_text_has(text, words[i].word))
+            return words[i].value;
+    return NULL;
+}
+
+static const Word strategy_words[] = {
+    {"hsdp", "hsdp"},    {"hybrid", "hsdp"}, {"grad_op", "zero2"},    {"zero1", "zero1"},
+    {"zero-1", "zero1"}, {"zero2", "zero2"}, {"zero-2", "zero2"},     {"zero3", "zero3"},
+    {"zero-3", "zero3"}, {"fsdp", "zero3"},  {"full_shard", "zero3"}, {"ddp", "ddp"},
+    {"dp", "ddp"},
+};
+static const Word type_words[] = {{"fp8", "fp8"},      {"bf16", "bf16"}, {"fp16", "fp16"},
+                                  {"float16", "fp16"}, {"fp32", "fp32"}, {"tf32", "fp32"}};
+static const Word attention_words[] = {
+    {"cudnn", "cudnn"}, {"sdpa", "sdpa"},   {"flash", "flash2"}, {"triton", "flash2"},
+    {"eager", "eager"}, {"torch", "eager"}, {"math", "eager"}};
+static const Word optimizer_words[] = {
+    {"adamw", "adamw"},         {"adam8", "adam8bit"},  {"8bit", "adam8bit"},  {"lamb", "lamb"},
+    {"adafactor", "adafactor"}, {"adagrad", "adagrad"}, {"lion", "lion"},      {"adam", "adam"},
+    {"momentum", "momentum"},   {"sgd", "sgd"},         {"rmsprop", "rmsprop"}};
+
+const char *step_strategy(const StepRow *s)
+{
+    return word_value(strategy_words, G_N_ELEMENTS(strategy_words), s->strategy);
+}
+
+static gboolean set_strategy(ValidateCase *c, const StepRow *s, GError **error)
+{
+    const char *strategy = step_strategy(s);
+    const Trainer *trainer = s->trainer;
+    if (strategy == NULL) {
+        g_autofree char *quoted = error_quote(s->strategy);
+        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED, "the strategy %s is none of ours",
+                    quoted);
+        return FALSE;
+    }
+    if (trainer->stand_in != NULL)
+        validate_case_assume(c, "%s", trainer->stand_in);
+    if (!validate_case_set(c, error, "training.framework=%s", trainer->framework))
+        return FALSE;
+    if (strcmp(strategy, "hsdp") == 0) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
+                    "hybrid sharding (HSDP) is not modelled yet");
+        return FALSE;
+    }
+    if (!validate_case_set(c, error, "training.strategy=%s", strategy))
+        return FALSE;
+    const gboolean fsdp = strcmp(trainer->framework, "pytorch") == 0 &&
+                          strcmp(strategy, "ddp") != 0 && strcmp(strategy, "zero1") != 0;
+    if (!fsdp)
+        return TRUE;
+    if (trainer->reduce_dtype != NULL &&
+        !validate_case_set(c, error, "training.reduce_dtype=%s", trainer->reduce_dtype))
+        return FALSE;
+    g_autofree char *version = g_strconcat("fsdp.version=", trainer->fsdp_version, NULL);
+    return validate_case_wish(c, version, "fsdp.version=2", "FSDP1 as FSDP2", error);
+}
+
+/* PyTorch rows say bf16 and mean 16-bit compute over fp32 parameters; elsewhere 16-bit
+ * parameters have an fp32 master copy. */
+static gboolean set_precision(ValidateCase *c, const StepRow *s, GError **error)
+{
+    const gboolean pytorch = strcmp(s->trainer->framework, "pytorch") == 0;
+    const char *type = word_value(type_words, G_N_ELEMENTS(type_words), s->precision);
+    if (type == NULL) {
+        type =
+            step_text_has(s->row ? csv_row_text(s->row, "gpu") : "", "V100") ? "fp16" : "bf16";
+        validate_case_assume(c, "precision %s", type);
+    }
+    const gboolean mixed = pytorch && strcmp(type, "fp32") != 0 && strcmp(type, "fp8") != 0;
+    g_autofree char *precision =
+        g_strdup_printf("training.precision=%s%s", mixed ? "autocast-" : "", type);
+    if (!validate_case_wish(c, precision, "training.precision=autocast-bf16",
+                            "bf16 in place of fp8", error))
+        return FALSE;
+    if (!step_text_has(s->precision, "compile"))
+        return TRUE;
+    return validate_case_wish(c, "training.compile=true", "training.compile=false",
+                              "not compiled", error);
+}
+
+static gboolean set_attention(ValidateCase *c, const StepRow *s, GError **error)
+{
+    const char *attention =
+        word_value(attention_words, G_N_ELEMENTS(attention_words), s->attention);
+    if (attention == NULL) {
+        /* Flash attention needs an Ampere GPU. */
+        attention = step_text_has(csv_row_text(s->row, "gpu"), "V100") ? "eager" : "sdpa";
+        validate_case_assume(c, "attention %s", attention);
+    }
+    return validate_case_set(c, error, "training.attention=%s", attention);
+}
+
+static gboolean set_optimizer(ValidateCase *c, const StepRow *s, GError **error)
+{
+    const char *optimizer =
+        word_value(optimizer_words, G_N_ELEMENTS(optimizer_words), s->optimizer);
+    if (optimizer == NULL) {
+        optimizer = "adamw";
+        validate_case_assume(c, "optimizer adamw");
+    }
+    if (s->trainer->optimizer_implementation != NULL &&
+        !validate_case_set(c, error, "training.optimizer_implementation=%s",
+                           s->trainer->optimizer_implementation))
+        return FALSE;
+    return validate_case_set(c, error, "training.optimizer=%s", optimizer) &&
+           validate_case_set(c, error, "training.gradient_clipping=%g",
+                             s->trainer->gradient_clipping);
+}
+
+/* ZeRO++ and offload: DeepSpeed's own members, so that DeepSpeed's reader judges them. */
+static gboolean set_extras(ValidateCase *c, const StepRow *s, GError **error)
+{
+    const gboolean deepspeed = strcmp(s->trainer->framework, "deepspeed") == 0;
+    const char *const zeropp[] = {"deepspeed.zero_optimization.zero_quantized_weights=true",
+                                  "deepspeed.zero_optimization.zero_quantized_gradients=true",
+                                  NULL};
+    if (s->offload[0] != '\0' && strcmp(s->offload, "none") != 0) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
+                    "offload of the %s to the CPU is not modelled yet", s->offload);
+        return FALSE;
+    }
+    if (!deepspeed || !step_text_has(s->note, "ZeRO++"))
+        return TRUE;
+    for (int i = 0; zeropp[i] != NULL; i++)
+        if (!validate_case_set(c, error, "%s", zeropp[i]))
+            return FALSE;
+    return validate_case_set(c, error, "deepspeed.zero_optimization.zero_hpz_partition_size=%d",
+                             (int)MAX(s->gpus_per_node, 1));
+}
+
+/* A batch that isn't whole micro-batches on every GPU runs a last, smaller micro-step: its time
+ * is taken in proportion. */
+static gboolean set_batch(ValidateCase *c, StepRow *s, double *scale, GError **error)
+{
+    *scale = 1;
+    if (s->micro_batch == 0) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED, "the row has no micro-batch");
+        return FALSE;
+    }
+    const gint64 tokens = s->micro_batch * s->sequence_length * s->n_gpus; /* a micro-step */
+    if (tokens > 0 && s->global_batch_tokens > 0) {
+        const double micro_steps = (double)s->global_batch_tokens / (double)tokens;
+        if (s->grad_accum == 0)
+            s->grad_accum = MAX((gint64)ceil(micro_steps - 1e-9), 1);
+        *scale = micro_steps / (double)s->grad_accum;
+        if (fabs(*scale - 1) > 1e-9)
+            validate_case_assume(c, "the last micro-step in proportion");
+    }
+    if (s->grad_accum == 0) {
+        s->grad_accum = 1;
+        validate_case_assume(c, "no gradient accumulation");
+    }
+    return validate_case_set(c, error, "training.micro_batch=%d", (int)s->micro_batch) &&
+           validate_case_set(c, error, "training.gradient_accumulation=%d", (int)s->grad_accum);
+}
+
+gboolean step_case_build(ValidateCase *c, StepRow *s, double *scale, GError **error)
+{
+    const PlatformFacts platform = {csv_row_text(s->row, "gpu"),
+                                    (int)s->gpus_per_node,
+                                    (int)s->n_gpus,
+                                    s->nic_GBps * 1e9,
+                                    csv_row_text(s->row, "intra_node_link"),
+                                    csv_row_text(s->row, "source_locator")};
+    if (s->n_gpus == 0) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED, "the row has no n_gpus");
+        return FALSE;
+    }
+    return validate_case_platform(c, &platform, error) &&
+           validate_case_model(c, &s->model, error) && set_strategy(c, s, error) &&
+           set_precision(c, s, error) && set_attention(c, s, error) &&
+           set_optimizer(c, s, error) && set_extras(c, s, error) &&
+           set_batch(c, s, scale, error) && validate_case_set(c, error, "training.dropout=0");
+}
