@@ -92,7 +92,7 @@ experiment less-than-nothing nic_bytes_per_s '$anic_bytes_per_s = -1'
 experiment not-a-choice 'fabric rail fat-tree' '$afabric = torus'
 experiment no-assignment '' '$anodes'
 experiment batches-disagree global_batch 's/^strategy.*/&\nmicro_batch = 2\nglobal_batch = 7/'
-refused 'experiment: no such platform' 'cluster.platform dgx-1 dgx-h100' \
+refused 'experiment: no such platform' 'cluster.platform dgx-1' \
     run good.conf -s cluster.platform=dgx-1
 refused 'experiment: 10 MB of garbage' garbage run ./garbage
 refused 'experiment: a missing file' missing.conf run missing.conf
@@ -114,8 +114,7 @@ refused 'override: more GPUs than a node has' '8' run good.conf -s cluster.gpus_
 # What the program knows of and doesn't model is said, not guessed.
 refused 'unmodelled: an algorithm of NCCL' 'nccl.algorithm tree' \
     run good.conf -s nccl.algorithm=tree
-refused 'unmodelled: FSDP1' 'fsdp.version' \
-    run good.conf -s training.strategy=zero3 -s fsdp.version=1
+refused 'unmodelled: fp8' 'fp8 bf16' run good.conf -s training.precision=fp8
 
 # DeepSpeed's configuration, under the strategy it says.
 deepspeed() {
@@ -159,7 +158,7 @@ refused 'platform: no nodes' nodes platform dgx-h100 --nodes 0
 refused 'platform: more nodes than anybody has' nodes platform dgx-h100 --nodes 2000000000
 refused 'platform: a ratio that is no number' oversubscription \
     platform dgx-h100 --oversubscription nan
-refused 'platform: an unknown preset' 'dgx-9 dgx-h100' platform dgx-9
+refused 'platform: an unknown preset' 'dgx-9' platform dgx-9
 refused 'platform: no preset' preset platform
 
 # GPU profiles.

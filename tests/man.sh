@@ -18,7 +18,7 @@ lacking() {
     shift
     [ $# -gt 0 ] || echo "there is nothing to look for"
     for word in "$@"; do
-        grep -qF -- "${word//-/\\-}" "$doc/$page" || echo "$word"
+        grep -qE -- "(^|[^a-z\\-])${word//-/\\\\-}([^a-z\\]|$)" "$doc/$page" || echo "$word"
     done
 }
 
@@ -33,6 +33,10 @@ mapfile -t facts < <(sed -nE 's/^ *"([a-z0-9_]+)": *\{ *"value".*/\1/p' "$top"/p
     sort -u)
 tap_check 'zerosim-profile.5 has every fact of the profiles' \
     "$(lacking zerosim-profile.5 "${facts[@]}")"
+
+mapfile -t keys < <(sed -nE 's/^([a-z0-9_]+) *=.*/\1/p' "$top"/platforms/nodes/*.conf | sort -u)
+tap_check 'zerosim-platform.5 has every key of the node presets' \
+    "$(lacking zerosim-platform.5 "${keys[@]}")"
 
 if command -v groff >/dev/null; then
     for page in "$doc"/*.[15]; do

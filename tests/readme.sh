@@ -39,6 +39,8 @@ matches() {
         }' "$1" "$2"
 }
 
+[ "${1-}" = --update ] && exec >/dev/null
+
 # One example ends: check it, and write the block as it should be.
 n_examples=0
 end_example() {
