@@ -4,6 +4,7 @@
 dist_man_MANS += \
 	%reldir%/zerosim.1 \
 	%reldir%/zerosim-experiment.5 \
+	%reldir%/zerosim-model.5 \
 	%reldir%/zerosim-platform.5 \
 	%reldir%/zerosim-profile.5
 EXTRA_DIST += %reldir%/update.sh

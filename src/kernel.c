@@ -67,6 +67,56 @@ static double attention_backward_bytes(const gint64 *d, double e)
     return tokens * (e * 2 * q + main_loop + (4 + e) * q + 8.0 * d[2]);
 }
 
+/* Pairs of a query and a key that it sees: triangle at the start, then a band. */
+static double window_pairs(const gint64 *d)
+{
+    double s = d[1], w = MIN(d[1], d[5]);
+    return w * s - w * (w - 1) / 2;
+}
+
+static double window_forward_flops(const gint64 *d)
+{
+    return 4.0 * d[0] * window_pairs(d) * d[2] * d[4];
+}
+
+static double window_backward_flops(const gint64 *d)
+{
+    return 2.5 * window_forward_flops(d);
+}
+
+/* The same product three ways: output, gradient of the input, gradient of the weight. */
+static double convolution_flops(const gint64 *d)
+{
+    double pixels = (double)d[5] * d[5], taps = (double)d[3] * d[3];
+    return 2.0 * d[0] * pixels * d[1] * d[2] * taps;
+}
+
+static double convolution_bytes(const gint64 *d, double e)
+{
+    double input = (double)d[0] * d[1] * d[4] * d[4];
+    double output = (double)d[0] * d[2] * d[5] * d[5];
+    double weight = (double)d[1] * d[2] * d[3] * d[3];
+    return e * (input + output + weight);
+}
+
+static double pool_forward_bytes(const gint64 *d, double e)
+{
+    double maps = (double)d[0] * d[1];
+    return e * maps * ((double)d[2] * d[2] + (double)d[3] * d[3]);
+}
+
+/* The same two tensors, the other way round; the index of each maximum is 8 bytes. */
+static double maxpool_forward_bytes(const gint64 *d, double e)
+{
+    return pool_forward_bytes(d, e) + 8.0 * d[0] * d[1] * d[3] * d[3];
+}
+
+/* The input's gradient is zeroed first, then scattered into. */
+static double maxpool_backward_bytes(const gint64 *d, double e)
+{
+    return maxpool_forward_bytes(d, e) + e * d[0] * d[1] * d[2] * d[2];
+}
+
 static double embedding_forward_bytes(const gint64 *d, double e)
 {
     return d[0] * (8 + 2 * e * d[1]);
@@ -121,6 +171,19 @@ static double optimizer_bytes(const gint64 *d, double e)
         "batch", "sequence", "heads", "kv_heads", "head_dim", "causal"                         \
     }
 
+#define CONVOLUTION                                                                            \
+    {                                                                                          \
+        "images", "in_channels", "out_channels", "kernel_size", "in_size", "out_size"          \
+    }
+#define WINDOW                                                                                 \
+    {                                                                                          \
+        "batch", "sequence", "heads", "kv_heads", "head_dim", "window"                         \
+    }
+#define POOL                                                                                   \
+    {                                                                                          \
+        "images", "channels", "in_size", "out_size"                                            \
+    }
+
 /* Rows without a bytes function move element_16bit or element_32bit bytes for each of their
  * rows x width elements. The sums follow PyTorch's kernels one by one: "r" and "w" below are a
  * read and a write of the 16-bit type, capitals of fp32.
@@ -136,6 +199,7 @@ static double optimizer_bytes(const gint64 *d, double e)
  * swiglu forward: silu rw, product rrw; backward: rrw rrw, silu rrw.
  * rope (apply_rotary_pos_emb) forward: cosine rw, negated half, cat, sine rw, sum rrw = 10;
  *   backward: rw rw, negated half, two zero-padded slices 4, two sums rrw = 15.
+ * batchnorm (cuDNN, training) forward: statistics r, normalise rw; backward: sums rr, rrw.
  * dropout: rw and a byte of mask.
  * cross_entropy (loss_utils.py ForCausalLMLoss) forward: to fp32 rW, log_softmax RW, nll none;
  *   backward: nll W, log_softmax RRW, cast Rw. */
@@ -151,6 +215,18 @@ static const KernelRow kernel_rows[N_KERNELS] = {
     [KERNEL_CUDNN_ATTENTION_BACKWARD] = {"cudnn_attention_backward", ATTENTION,
                                          attention_backward_flops, attention_backward_bytes, 3,
                                          0, 0, 0},
+    [KERNEL_WINDOW_ATTENTION_FORWARD] = {"window_attention_forward", WINDOW,
+                                         window_forward_flops, attention_forward_bytes, 1, 0, 0,
+                                         0},
+    [KERNEL_WINDOW_ATTENTION_BACKWARD] = {"window_attention_backward", WINDOW,
+                                          window_backward_flops, attention_backward_bytes, 3, 0,
+                                          0, 0},
+    [KERNEL_CONVOLUTION_FORWARD] = {"convolution_forward", CONVOLUTION, convolution_flops,
+                                    convolution_bytes, 1, 0, 0, 0},
+    [KERNEL_CONVOLUTION_BACKWARD_INPUT] = {"convolution_backward_input", CONVOLUTION,
+                                           convolution_flops, convolution_bytes, 1, 0, 0, 0},
+    [KERNEL_CONVOLUTION_BACKWARD_WEIGHT] = {"convolution_backward_weight", CONVOLUTION,
+                                            convolution_flops, convolution_bytes, 1, 0, 0, 0},
     [KERNEL_SOFTMAX_FORWARD] = {"softmax_forward", ROWS, NULL, NULL, 3, 1, 20, 24},
     [KERNEL_SOFTMAX_BACKWARD] = {"softmax_backward", ROWS, NULL, NULL, 2, 1, 20, 20},
     [KERNEL_LAYERNORM_FORWARD] = {"layernorm_forward", ROWS, NULL, NULL, 1, 0, 4, 8},
@@ -161,6 +237,17 @@ static const KernelRow kernel_rows[N_KERNELS] = {
                                        28},
     [KERNEL_RMSNORM_PYTHON_BACKWARD] = {"rmsnorm_python_backward", ROWS, NULL, NULL, 16, 2, 92,
                                         92},
+    [KERNEL_BATCHNORM_FORWARD] = {"batchnorm_forward", ROWS, NULL, NULL, 1, 0, 6, 12},
+    [KERNEL_BATCHNORM_BACKWARD] = {"batchnorm_backward", ROWS, NULL, NULL, 1, 0, 10, 20},
+    [KERNEL_MAXPOOL_FORWARD] = {"maxpool_forward", POOL, NULL, maxpool_forward_bytes, 1, 0, 0,
+                                0},
+    [KERNEL_MAXPOOL_BACKWARD] = {"maxpool_backward", POOL, NULL, maxpool_backward_bytes, 2, 0,
+                                 0, 0},
+    [KERNEL_AVGPOOL_FORWARD] = {"avgpool_forward", POOL, NULL, pool_forward_bytes, 1, 0, 0, 0},
+    [KERNEL_AVGPOOL_BACKWARD] = {"avgpool_backward", POOL, NULL, pool_forward_bytes, 1, 0, 0,
+                                 0},
+    [KERNEL_RELU_FORWARD] = {"relu_forward", ROWS, NULL, NULL, 1, 0, 4, 8},
+    [KERNEL_RELU_BACKWARD] = {"relu_backward", ROWS, NULL, NULL, 1, 0, 6, 12},
     [KERNEL_GELU_FORWARD] = {"gelu_forward", ROWS, NULL, NULL, 1, 0, 4, 8},
     [KERNEL_GELU_BACKWARD] = {"gelu_backward", ROWS, NULL, NULL, 1, 0, 6, 12},
     [KERNEL_GELU_PYTHON_FORWARD] = {"gelu_python_forward", ROWS, NULL, NULL, 8, 0, 36, 72},
@@ -287,4 +374,28 @@ int kernel_n_launches(const Kernel *kernel)
     if (kernel->op == KERNEL_OPTIMIZER_STEP)
         return (int)kernel->dimension[2];
     return row->launches + (dtype_bytes(kernel->dtype) < 4 ? row->launches_16bit : 0);
+}
+
+/* Each filter tap of each input channel is one step of k; the input's gradient has a row for
+ * each of its pixels and as many products as the forward. */
+gboolean kernel_as_gemm(const Kernel *kernel, Kernel *gemm)
+{
+    const gint64 *d = kernel->dimension;
+    *gemm = *kernel;
+    if (kernel->op == KERNEL_GEMM)
+        return TRUE;
+    if (kernel_rows[kernel->op].flops != convolution_flops)
+        return FALSE;
+    const gint64 taps = d[3] * d[3], in = d[0] * d[4] * d[4], out = d[0] * d[5] * d[5];
+    if (kernel->op == KERNEL_CONVOLUTION_FORWARD) {
+        *gemm = (Kernel){KERNEL_GEMM, kernel->dtype, {1, out, d[2], d[1] * taps}};
+        return TRUE;
+    }
+    if (kernel->op == KERNEL_CONVOLUTION_BACKWARD_INPUT) {
+        const gint64 depth = (gint64)((double)(d[2] * taps) * (double)out / (double)in);
+        *gemm = (Kernel){KERNEL_GEMM, kernel->dtype, {1, in, d[1], MAX(depth, 1)}};
+        return TRUE;
+    }
+    *gemm = (Kernel){KERNEL_GEMM, kernel->dtype, {1, d[2], d[1] * taps, out}};
+    return TRUE;
 }

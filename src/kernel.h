@@ -18,6 +18,13 @@ typedef enum {
     KERNEL_ATTENTION_BACKWARD,      /* same dimensions; flash: 2.5 times the forward */
     KERNEL_CUDNN_ATTENTION_FORWARD, /* same dimensions, cuDNN's kernels */
     KERNEL_CUDNN_ATTENTION_BACKWARD,
+    KERNEL_WINDOW_ATTENTION_FORWARD, /* batch sequence heads kv_heads head_dim window: causal,
+                                        each token sees the last `window` (FlashAttention) */
+    KERNEL_WINDOW_ATTENTION_BACKWARD,
+    KERNEL_CONVOLUTION_FORWARD, /* images in_channels out_channels kernel_size in_size out_size:
+                                   square filters and maps */
+    KERNEL_CONVOLUTION_BACKWARD_INPUT,
+    KERNEL_CONVOLUTION_BACKWARD_WEIGHT,
     KERNEL_SOFTMAX_FORWARD, /* rows width, fp32 inside (eager attention) */
     KERNEL_SOFTMAX_BACKWARD,
     KERNEL_LAYERNORM_FORWARD, /* rows width */
@@ -26,6 +33,14 @@ typedef enum {
     KERNEL_RMSNORM_BACKWARD,
     KERNEL_RMSNORM_PYTHON_FORWARD, /* rows width: HF's fp32 chain of elementwise kernels */
     KERNEL_RMSNORM_PYTHON_BACKWARD,
+    KERNEL_BATCHNORM_FORWARD, /* rows width: rows are images x pixels, width the channels */
+    KERNEL_BATCHNORM_BACKWARD,
+    KERNEL_MAXPOOL_FORWARD, /* images channels in_size out_size: square maps */
+    KERNEL_MAXPOOL_BACKWARD,
+    KERNEL_AVGPOOL_FORWARD, /* images channels in_size out_size */
+    KERNEL_AVGPOOL_BACKWARD,
+    KERNEL_RELU_FORWARD, /* rows width */
+    KERNEL_RELU_BACKWARD,
     KERNEL_GELU_FORWARD, /* rows width */
     KERNEL_GELU_BACKWARD,
     KERNEL_GELU_PYTHON_FORWARD, /* rows width: gelu_new as a chain of elementwise kernels */
@@ -82,6 +97,9 @@ gboolean kernel_equal(gconstpointer a, gconstpointer b);
 double kernel_flops(const Kernel *kernel);
 /* Bytes moved between the GPU and its memory when every operand is read or written once. */
 double kernel_bytes(const Kernel *kernel);
+/* The matrix product that computes it: itself, or a convolution's implicit product (NVIDIA,
+ * "Convolutional Layers User's Guide"). FALSE: it isn't one. */
+gboolean kernel_as_gemm(const Kernel *kernel, Kernel *gemm);
 /* Kernel launches that PyTorch issues for it. */
 int kernel_n_launches(const Kernel *kernel);
 

@@ -20,9 +20,13 @@ libzerosim_a_SOURCES += \
 	%reldir%/experiment_keys.h %reldir%/experiment_path.c %reldir%/experiment_value.c \
 	%reldir%/kernel.c %reldir%/kernel.h %reldir%/profile.c %reldir%/profile.h \
 	%reldir%/profile_roofline.c %reldir%/profile_roofline.h %reldir%/optimizer.c \
-	%reldir%/optimizer.h %reldir%/model.c %reldir%/model.h %reldir%/model_bert.c \
-	%reldir%/model_family.h %reldir%/model_gpt2.c %reldir%/model_layers.c \
-	%reldir%/model_llama.c %reldir%/training.c %reldir%/training.h \
+	%reldir%/optimizer.h %reldir%/model.c %reldir%/model.h %reldir%/model_attention.c \
+	%reldir%/model_bert.c %reldir%/model_decoder.c %reldir%/model_decoder.h \
+	%reldir%/model_falcon.c %reldir%/model_family.h %reldir%/model_gpt2.c \
+	%reldir%/model_gptj.c %reldir%/model_layers.c %reldir%/model_list.c \
+	%reldir%/model_llama.c %reldir%/model_members.c %reldir%/model_mpt.c \
+	%reldir%/model_opt.c %reldir%/model_t5.c %reldir%/model_vit.c \
+	%reldir%/training.c %reldir%/training.h \
 	%reldir%/training_batch.c %reldir%/training_batch.h %reldir%/training_deepspeed.c \
 	%reldir%/training_deepspeed.h %reldir%/training_deepspeed_members.c \
 	%reldir%/training_precision.c %reldir%/training_precision.h %reldir%/node_wires.c \
@@ -86,5 +90,6 @@ libzerosim_a_SOURCES += \
 	%reldir%/cmd.h %reldir%/cmd_compare.c %reldir%/cmd_compare.h \
 	%reldir%/cmd_compare_best.c %reldir%/cmd_compare_best.h %reldir%/cmd_compare_over.c \
 	%reldir%/cmd_model.c %reldir%/cmd_options.c %reldir%/cmd_options.h %reldir%/cmd_over.c \
-	%reldir%/cmd_over.h %reldir%/cmd_platform.c %reldir%/cmd_progress.c \
+	%reldir%/cmd_over.h %reldir%/cmd_platform.c \
+	%reldir%/cmd_platform_show.c %reldir%/cmd_platform_show.h %reldir%/cmd_progress.c \
 	%reldir%/cmd_progress.h %reldir%/cmd_run.c %reldir%/cmd_schedule.c

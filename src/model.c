@@ -16,83 +16,13 @@
 #define MOST_LAYERS 10000
 #define LARGEST_BYTES 1e18 /* sums of ten such still fit gint64 */
 
-static const ModelFamily *const families[] = {&model_family_gpt2, &model_family_llama,
-                                              &model_family_bert};
-
-/* What transformers' PretrainedConfig writes for every family: names, tokens, generation. */
-static const char *const irrelevant_to_all[] = {"_name_or_path",
-                                                "_commit_hash",
-                                                "_attn_implementation",
-                                                "_attn_implementation_autoset",
-                                                "transformers_version",
-                                                "torch_dtype",
-                                                "dtype",
-                                                "use_cache",
-                                                "auto_map",
-                                                "pad_token_id",
-                                                "bos_token_id",
-                                                "eos_token_id",
-                                                "sep_token_id",
-                                                "cls_token_id",
-                                                "unk_token_id",
-                                                "mask_token_id",
-                                                "decoder_start_token_id",
-                                                "initializer_range",
-                                                "task_specific_params",
-                                                "problem_type",
-                                                "finetuning_task",
-                                                "id2label",
-                                                "label2id",
-                                                "num_labels",
-                                                "return_dict",
-                                                "output_attentions",
-                                                "output_hidden_states",
-                                                "output_past",
-                                                "torchscript",
-                                                "use_bfloat16",
-                                                "tf_legacy_loss",
-                                                "tokenizer_class",
-                                                "prefix",
-                                                "language",
-                                                "bad_words_ids",
-                                                "max_length",
-                                                "min_length",
-                                                "do_sample",
-                                                "early_stopping",
-                                                "num_beams",
-                                                "num_beam_groups",
-                                                "diversity_penalty",
-                                                "temperature",
-                                                "top_k",
-                                                "top_p",
-                                                "typical_p",
-                                                "repetition_penalty",
-                                                "length_penalty",
-                                                "no_repeat_ngram_size",
-                                                "encoder_no_repeat_ngram_size",
-                                                "num_return_sequences",
-                                                "output_scores",
-                                                "return_dict_in_generate",
-                                                "forced_bos_token_id",
-                                                "forced_eos_token_id",
-                                                "remove_invalid_values",
-                                                "exponential_decay_length_penalty",
-                                                "suppress_tokens",
-                                                "begin_suppress_tokens",
-                                                "tie_encoder_decoder",
-                                                "cross_attention_hidden_size",
-                                                "gradient_checkpointing",
-                                                NULL};
-
-static const char *const unmodelled_in_all[] = {
-    "quantization_config", "num_local_experts", "num_experts",
-    "num_experts_per_tok", "n_routed_experts",  "moe_intermediate_size",
-    "lora_rank",           "sliding_window",    NULL};
-
-static const FixedMember fixed_in_all[] = {
-    {"is_decoder", "false"},          {"is_encoder_decoder", "false"},
-    {"add_cross_attention", "false"}, {"chunk_size_feed_forward", "0"},
-    {"pruned_heads", "{}"},           {NULL, NULL}};
+static const ModelFamily *const families[] = {
+    &model_family_gpt2,     &model_family_llama,   &model_family_bert,    &model_family_gpt_neo,
+    &model_family_gpt_neox, &model_family_gptj,    &model_family_opt,     &model_family_mpt,
+    &model_family_bloom,    &model_family_falcon,  &model_family_mistral, &model_family_mixtral,
+    &model_family_qwen2,    &model_family_qwen3,   &model_family_phi,     &model_family_phi3,
+    &model_family_gemma2,   &model_family_roberta, &model_family_t5,      &model_family_vit,
+};
 
 static const char *const attention_names[] = {"eager", "sdpa", "flash2", "cudnn"};
 
@@ -199,7 +129,7 @@ gboolean model_resolve_sequence(ModelBuild *build, gint64 positions, gboolean le
     if (length > positions)
         g_ptr_array_add(build->warnings,
                         g_strdup_printf("%s: sequence_length %" G_GINT64_FORMAT
-                                        " exceeds max_position_embeddings %" G_GINT64_FORMAT,
+                                        " exceeds the model's %" G_GINT64_FORMAT,
                                         build->config.file, length, positions));
     const double tokens = (double)build->options->micro_batch * length;
     const double scores =
@@ -269,64 +199,6 @@ static const ModelFamily *find_family(const JsonIn *in, GError **error)
     g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
                 "%s: model_type: %s isn't modelled; known: %s", in->file, quoted, known->str);
     return NULL;
-}
-
-static gboolean check_fixed(const JsonIn *in, const FixedMember *fixed, GPtrArray *members,
-                            GError **error)
-{
-    for (; fixed->member; fixed++) {
-        const json_t *value = json_object_get(in->object, fixed->member);
-        g_autoptr(json_t) accepted = json_loads(fixed->accepted, JSON_DECODE_ANY, NULL);
-        g_ptr_array_add(members, (char *)fixed->member);
-        if (!value || json_is_null(value) || json_equal(value, accepted))
-            continue;
-        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED, "%s: %s: only %s is modelled",
-                    in->file, fixed->member, fixed->accepted);
-        return FALSE;
-    }
-    return TRUE;
-}
-
-static void add_names(GPtrArray *list, const char *const *names)
-{
-    for (; names && *names; names++)
-        g_ptr_array_add(list, (char *)*names);
-}
-
-/* A member that is null says nothing, whatever its name. */
-static void add_names_present(GPtrArray *list, const JsonIn *in, const char *const *names)
-{
-    for (; names && *names; names++)
-        if (json_in_has(in, *names))
-            g_ptr_array_add(list, (char *)*names);
-}
-
-static gboolean check_members(const JsonIn *in, const ModelFamily *family, GPtrArray *warnings,
-                              GError **error)
-{
-    g_autoptr(GPtrArray) modelled = g_ptr_array_new();
-    g_autoptr(GPtrArray) irrelevant = g_ptr_array_new();
-    g_autoptr(GPtrArray) unmodelled = g_ptr_array_new();
-    g_ptr_array_add(modelled, (char *)"model_type");
-    g_ptr_array_add(modelled, (char *)"architectures");
-    add_names(modelled, family->modelled);
-    add_names(irrelevant, irrelevant_to_all);
-    add_names(irrelevant, family->irrelevant);
-    add_names_present(unmodelled, in, unmodelled_in_all);
-    add_names_present(unmodelled, in, family->unmodelled);
-    if (unmodelled->len == 0) { /* null or absent: as good as irrelevant */
-        add_names(irrelevant, unmodelled_in_all);
-        add_names(irrelevant, family->unmodelled);
-    }
-    if (!check_fixed(in, fixed_in_all, modelled, error) ||
-        !check_fixed(in, family->fixed, modelled, error))
-        return FALSE;
-    g_ptr_array_add(modelled, NULL);
-    g_ptr_array_add(irrelevant, NULL);
-    g_ptr_array_add(unmodelled, NULL);
-    return json_in_check_members(in, (const char *const *)modelled->pdata,
-                                 (const char *const *)irrelevant->pdata,
-                                 (const char *const *)unmodelled->pdata, warnings, error);
 }
 
 /* The flash and cuDNN kernels exist for 16 bits only. */
@@ -402,8 +274,10 @@ static void totals_compute(const ModelBuild *build)
             own += model_parameter(model, layer->parameters[j])->numel;
         model->largest_layer_parameters = MAX(model->largest_layer_parameters, own);
     }
-    model->flops_per_token += 6.0 * (double)model->n_parameters;
-    model->block_input_bytes = build->tokens * model->hidden_size * dtype_bytes(build->stream);
+    model->flops_per_token += 6.0 * (double)(model->n_parameters - build->inactive_parameters);
+    if (model->block_input_bytes == 0)
+        model->block_input_bytes =
+            build->tokens * model->hidden_size * dtype_bytes(build->stream);
 }
 
 static DType linear_dtype(const ModelOptions *options)
@@ -413,35 +287,44 @@ static DType linear_dtype(const ModelOptions *options)
     return options->compute == DTYPE_FP8 ? DTYPE_BF16 : options->compute;
 }
 
+static gboolean build_model(const ModelFamily *family, ModelBuild *build, GError **error)
+{
+    g_autoptr(GStringChunk) names = g_string_chunk_new(4096);
+    g_autoptr(GHashTable) parameter_index =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    build->names = names;
+    build->parameter_index = parameter_index;
+    if (!family->build(build, error) || !totals_check(build, error))
+        return FALSE;
+    totals_compute(build);
+    return TRUE;
+}
+
 Model *model_load(const char *file, const ModelOptions *options, GPtrArray *warnings,
                   GError **error)
 {
+    static const ModelFamily layer_list = {.model_type = "layers", .build = model_list_build};
     g_assert(options->micro_batch > 0 && options->sequence_length >= 0);
     g_autoptr(json_t) document = json_in_load(file, error);
     if (!document)
         return NULL;
     const JsonIn in = {document, file, ""};
-    const ModelFamily *family = find_family(&in, error);
-    if (!family || !check_members(&in, family, warnings, error) ||
+    const gboolean listed = model_list_named(&in);
+    const ModelFamily *family = listed ? &layer_list : find_family(&in, error);
+    if (!family || (!listed && !model_check_members(&in, family, warnings, error)) ||
         !check_options(file, options, error))
         return NULL;
 
     g_autoptr(Model) model = model_new(file, family);
-    g_autoptr(GStringChunk) names = g_string_chunk_new(4096);
-    g_autoptr(GHashTable) parameter_index =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     ModelBuild build = {.model = model,
                         .config = in,
                         .options = options,
                         .warnings = warnings,
-                        .parameter_index = parameter_index,
-                        .names = names,
                         .stream = options->autocast ? DTYPE_FP32 : options->parameter,
                         .linear = linear_dtype(options),
                         .block = -1};
-    if (!family->build(&build, error) || !totals_check(&build, error))
+    if (!build_model(family, &build, error))
         return NULL;
-    totals_compute(&build);
     return g_steal_pointer(&model);
 }
 

@@ -1,15 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* BERT as transformers runs it (models/bert/modeling_bert.py): post-norm blocks, learned
- * positions, an attention mask that is not causal. The bare model ends in a pooler over the
- * first token; the masked-language model has a transform and a decoder tied to the embedding
- * instead. */
+/* BERT and RoBERTa as transformers runs them (models/bert/modeling_bert.py): post-norm blocks,
+ * learned positions, an attention mask that is not causal. The bare model ends in a pooler over
+ * the first token; the masked-language model has a transform and a decoder tied to the
+ * embedding instead. RoBERTa names its head otherwise and counts positions from 2. */
 #include "model_family.h"
 
 #include <string.h>
 
 enum { POOLED_MODEL, MASKED_LM };
 
+/* What RoBERTa has otherwise. */
 typedef struct {
+    const ModelFamily *family;
+    const char *prefix; /* of the body under a head */
+    const char *head, *transform, *transform_norm;
+    gint64 reserved_positions;
+} Kind;
+
+static const Kind kinds[] = {
+    {&model_family_bert, "bert.", "cls.predictions", "cls.predictions.transform.dense",
+     "cls.predictions.transform.LayerNorm", 0},
+    {&model_family_roberta, "roberta.", "lm_head", "lm_head.dense", "lm_head.layer_norm", 2},
+};
+
+typedef struct {
+    const Kind *kind;
     gint64 hidden, layers, heads, inner, vocabulary, positions, types;
     double hidden_dropout, attention_dropout;
     const Activation *activation;
@@ -20,8 +35,12 @@ typedef struct {
 static gboolean bert_read(ModelBuild *build, Bert *b, GError **error)
 {
     const char *activation = "gelu";
-    *b = (Bert){.types = 2, .hidden_dropout = 0.1, .attention_dropout = 0.1};
-    if (!model_read_architecture(build, &model_family_bert, &b->architecture, error) ||
+    const gboolean roberta = strcmp(build->model->family, model_family_roberta.model_type) == 0;
+    *b = (Bert){.kind = &kinds[roberta ? 1 : 0],
+                .types = 2,
+                .hidden_dropout = 0.1,
+                .attention_dropout = 0.1};
+    if (!model_read_architecture(build, b->kind->family, &b->architecture, error) ||
         !model_read_size(build, "hidden_size", &b->hidden, error) ||
         !model_read_layers(build, "num_hidden_layers", &b->layers, error) ||
         !model_read_size(build, "num_attention_heads", &b->heads, error) ||
@@ -36,11 +55,11 @@ static gboolean bert_read(ModelBuild *build, Bert *b, GError **error)
                             error) ||
         !json_in_string(&build->config, "hidden_act", FALSE, &activation, error))
         return FALSE;
-    b->prefix = b->architecture == MASKED_LM ? "bert." : "";
+    b->prefix = b->architecture == MASKED_LM ? b->kind->prefix : "";
     b->activation = activation_find(build, "hidden_act", activation, error);
-    return b->activation &&
-           model_resolve_sequence(build, b->positions, TRUE, b->heads,
-                                  MAX(b->vocabulary, MAX(b->inner, b->hidden)), error);
+    return b->activation && model_resolve_sequence(
+                                build, MAX(b->positions - b->kind->reserved_positions, 1), TRUE,
+                                b->heads, MAX(b->vocabulary, MAX(b->inner, b->hidden)), error);
 }
 
 static void bert_parameters(ModelBuild *build, const Bert *b)
@@ -82,9 +101,10 @@ static void bert_head_parameters(ModelBuild *build, const Bert *b)
         model_add_parameters(build, "pooler.dense", h, h, h);
         return;
     }
-    model_add_parameter(build, "cls.predictions.bias", b->vocabulary, 1);
-    model_add_parameters(build, "cls.predictions.transform.dense", h, h, h);
-    model_add_parameters(build, "cls.predictions.transform.LayerNorm", h, 1, h);
+    model_add_parameter(build, model_name_printf(build, "%s.bias", b->kind->head),
+                        b->vocabulary, 1);
+    model_add_parameters(build, b->kind->transform, h, h, h);
+    model_add_parameters(build, b->kind->transform_norm, h, 1, h);
 }
 
 /* LayerNorm(dropout(dense(x)) + residual): BertSelfOutput and BertOutput. */
@@ -160,12 +180,12 @@ static void bert_head(ModelBuild *build, const Bert *b)
         return;
     }
     layer_linear(build,
-                 &(LinearShape){
-                     .name = "cls.predictions.transform.dense", .rows = t, .in = h, .out = h});
-    layer_activation(build, "cls.predictions.transform.act", b->activation, t, h);
-    layer_layernorm(build, "cls.predictions.transform.LayerNorm", t, h);
+                 &(LinearShape){.name = b->kind->transform, .rows = t, .in = h, .out = h});
+    layer_activation(build, model_name_printf(build, "%s.act", b->kind->head), b->activation, t,
+                     h);
+    layer_layernorm(build, b->kind->transform_norm, t, h);
     layer_linear(build,
-                 &(LinearShape){.name = "cls.predictions",
+                 &(LinearShape){.name = b->kind->head,
                                 .rows = t,
                                 .in = h,
                                 .out = b->vocabulary,
@@ -225,3 +245,12 @@ const ModelFamily model_family_bert = {.model_type = "bert",
                                        .modelled = bert_modelled,
                                        .irrelevant = bert_irrelevant,
                                        .fixed = bert_fixed};
+
+static const char *const roberta_architectures[] = {"RobertaModel", "RobertaForMaskedLM", NULL};
+
+const ModelFamily model_family_roberta = {.model_type = "roberta",
+                                          .build = bert_build,
+                                          .architectures = roberta_architectures,
+                                          .modelled = bert_modelled,
+                                          .irrelevant = bert_irrelevant,
+                                          .fixed = bert_fixed};

@@ -15,10 +15,11 @@ typedef struct {
     GPtrArray *warnings;
     GHashTable *parameter_index; /* name → index + 1 */
     GStringChunk *names;
-    gint64 tokens; /* micro_batch x sequence_length */
-    DType stream;  /* of the residual stream and the norms: fp32 under autocast */
-    DType linear;  /* of what linear layers read and write; 16-bit around fp8 products */
-    int block;     /* given to new layers */
+    gint64 tokens;              /* micro_batch x sequence_length */
+    gint64 inactive_parameters; /* that a token's operations don't touch: experts not chosen */
+    DType stream;               /* of the residual stream and the norms: fp32 under autocast */
+    DType linear; /* of what linear layers read and write; 16-bit around fp8 products */
+    int block;    /* given to new layers */
 } ModelBuild;
 
 /* A member that must have one value, because no other is modelled. `accepted` is JSON; absent
@@ -38,7 +39,20 @@ typedef struct {
     const FixedMember *fixed;
 } ModelFamily;
 
-extern const ModelFamily model_family_gpt2, model_family_llama, model_family_bert;
+extern const ModelFamily model_family_gpt2, model_family_gpt_neo, model_family_gpt_neox,
+    model_family_gptj, model_family_opt, model_family_mpt, model_family_bloom,
+    model_family_falcon, model_family_llama, model_family_mistral, model_family_mixtral,
+    model_family_qwen2, model_family_qwen3, model_family_phi, model_family_phi3,
+    model_family_gemma2, model_family_bert, model_family_roberta, model_family_t5,
+    model_family_vit;
+
+/* -- model_members.c: the three lists of members */
+gboolean model_check_members(const JsonIn *in, const ModelFamily *family, GPtrArray *warnings,
+                             GError **error);
+
+/* -- model_list.c: layers written out in a file of our own. */
+gboolean model_list_named(const JsonIn *in);
+gboolean model_list_build(ModelBuild *build, GError **error);
 
 /* -- model.c: reading */
 
@@ -74,8 +88,21 @@ void model_add_parameter(ModelBuild *build, const char *name, gint64 rows, gint6
 void model_add_parameters(ModelBuild *build, const char *name, gint64 rows, gint64 columns,
                           gint64 bias);
 
-/* -- model_layers.c: one function a kind of layer; each appends it to the model. A layer owns
- * the parameters "name.weight" and "name.bias" where they were added before. */
+/* -- model_layers.c: what layers are put together from. */
+
+/* `weight` NULL: "name.weight". */
+Layer *layer_append(const ModelBuild *build, const char *name, const char *weight);
+/* The one appended last. */
+Layer *layer_last(const ModelBuild *build);
+void layer_run(GArray *kernels, Kernel kernel);
+void layer_run_cast(GArray *kernels, gint64 elements, int from_bytes, int to_bytes);
+/* An elementwise kernel over rows x width, or what compiling makes of it. */
+void layer_run_elementwise(const ModelBuild *build, GArray *kernels, KernelOp op, DType dtype,
+                           gint64 rows, gint64 width);
+
+/* -- model_layers.c, model_attention.c: one function a kind of layer; each appends it to the
+ * model. A layer owns the parameters "name.weight" and "name.bias" where they were added
+ * before. */
 
 typedef struct {
     const char *name;
@@ -91,26 +118,45 @@ typedef struct {
     gboolean causal;
     gboolean softmax_fp32; /* eager: the family's own code softmaxes in fp32 */
     double dropout;
+    gint64 window;    /* tokens back that are seen, this one included; 0: all */
+    gboolean biased;  /* positions are added to the scores: ALiBi, relative positions */
+    gboolean softcap; /* eager: scores are capped by tanh, which fused kernels do unseen */
 } AttentionShape;
 
 typedef struct {
     const char *name; /* as hidden_act spells it */
     gboolean python;  /* a chain of elementwise kernels instead of one */
     gboolean saves_input;
+    KernelOp forward, backward; /* of one kernel */
 } Activation;
 
 void layer_embedding(ModelBuild *build, const char *name, gint64 rows, gboolean tied);
 void layer_linear(ModelBuild *build, const LinearShape *shape);
 void layer_layernorm(ModelBuild *build, const char *name, gint64 rows, gint64 width);
+/* llm-foundry's LPLayerNorm: in 16 bits under autocast too, so what follows casts nothing. */
+void layer_layernorm_low_precision(ModelBuild *build, const char *name, gint64 rows,
+                                   gint64 width);
 void layer_rmsnorm(ModelBuild *build, const char *name, gint64 rows, gint64 width);
-void layer_rope(ModelBuild *build, const char *name, gint64 width);
+/* GemmaRMSNorm: 1 + weight, multiplied in fp32, so one more tensor is kept. */
+void layer_rmsnorm_gemma(ModelBuild *build, const char *name, gint64 rows, gint64 width);
+/* The layer just appended reads what an earlier one keeps: nothing more is saved, and its
+ * input's gradient is added to the other's. */
+void layer_shares_input(ModelBuild *build, gint64 rows, gint64 width);
+/* `rotated` elements a token of queries and keys; if not all `width`, both parts are put
+ * together again. */
+void layer_rope(ModelBuild *build, const char *name, gint64 rotated, gint64 width);
 void layer_attention(ModelBuild *build, const char *name, const AttentionShape *shape);
 /* NULL and an ERROR_UNMODELLED that lists those known. */
 const Activation *activation_find(const ModelBuild *build, const char *key, const char *name,
                                   GError **error);
 void layer_activation(ModelBuild *build, const char *name, const Activation *activation,
                       gint64 rows, gint64 width);
-void layer_swiglu(ModelBuild *build, const char *name, gint64 width);
+void layer_swiglu(ModelBuild *build, const char *name, gint64 rows, gint64 width);
+/* The elementwise product of two tensors; both are kept. */
+void layer_product(ModelBuild *build, const char *name, gint64 rows, gint64 width);
+/* tanh(x / cap) cap. */
+void layer_softcap(ModelBuild *build, const char *name, gint64 rows, gint64 width);
+void layer_scale(ModelBuild *build, const char *name, gint64 rows, gint64 width);
 void layer_tanh(ModelBuild *build, const char *name, gint64 rows, gint64 width);
 /* Nothing when the probability is 0. `dtype` is that of its input. */
 void layer_dropout(ModelBuild *build, const char *name, gint64 width, double probability,
@@ -118,6 +164,10 @@ void layer_dropout(ModelBuild *build, const char *name, gint64 width, double pro
 void layer_residual(ModelBuild *build, const char *name, gint64 width);
 /* Cross entropy over the logits of every token. */
 void layer_cross_entropy(ModelBuild *build, gint64 vocabulary);
+/* The same in one kernel that keeps the logits alone (flash-attn's). */
+void layer_fused_cross_entropy(ModelBuild *build, gint64 vocabulary);
+/* Of `rows` tokens or sequences with `width` classes, without a copy of the logits in fp32. */
+void layer_class_cross_entropy(ModelBuild *build, gint64 rows, gint64 width);
 /* The stand-in for a loss where the model ends without a head: a mean. */
 void layer_mean_loss(ModelBuild *build, gint64 rows, gint64 width);
 

@@ -24,6 +24,8 @@ static const FusedRow fused_rows[] = {
     {KERNEL_RMSNORM_PYTHON_BACKWARD, 4, 1},
     {KERNEL_LAYERNORM_FORWARD, 1, 1},
     {KERNEL_LAYERNORM_BACKWARD, 4, 1},
+    {KERNEL_RELU_FORWARD, 1, 1},
+    {KERNEL_RELU_BACKWARD, 2, 1},
     {KERNEL_GELU_FORWARD, 1, 1},
     {KERNEL_GELU_BACKWARD, 2, 1},
     {KERNEL_GELU_PYTHON_FORWARD, 1, 1},
@@ -37,24 +39,30 @@ static const FusedRow fused_rows[] = {
     {KERNEL_DROPOUT_BACKWARD, 0, 0},
 };
 
+#define GELU KERNEL_GELU_FORWARD, KERNEL_GELU_BACKWARD
+
 static const Activation activations[] = {
-    {"gelu", FALSE, TRUE},       {"gelu_new", TRUE, TRUE}, {"gelu_pytorch_tanh", FALSE, TRUE},
-    {"gelu_python", TRUE, TRUE}, {"silu", FALSE, TRUE},    {"relu", FALSE, FALSE},
+    {"gelu", FALSE, TRUE, GELU},
+    {"gelu_new", TRUE, TRUE, GELU},
+    {"gelu_pytorch_tanh", FALSE, TRUE, GELU},
+    {"gelu_python", TRUE, TRUE, GELU},
+    {"gelu_fast", TRUE, TRUE, GELU},
+    {"silu", FALSE, TRUE, GELU},
+    {"relu", FALSE, FALSE, KERNEL_RELU_FORWARD, KERNEL_RELU_BACKWARD},
 };
 
-static void run(GArray *kernels, Kernel kernel)
+void layer_run(GArray *kernels, Kernel kernel)
 {
     g_array_append_val(kernels, kernel);
 }
 
-static void run_cast(GArray *kernels, gint64 elements, int from_bytes, int to_bytes)
+void layer_run_cast(GArray *kernels, gint64 elements, int from_bytes, int to_bytes)
 {
-    run(kernels, (Kernel){KERNEL_CAST, DTYPE_FP32, {elements, from_bytes, to_bytes}});
+    layer_run(kernels, (Kernel){KERNEL_CAST, DTYPE_FP32, {elements, from_bytes, to_bytes}});
 }
 
-/* An elementwise kernel over rows x width, or what compiling makes of it. */
-static void run_elementwise(const ModelBuild *build, GArray *kernels, KernelOp op, DType dtype,
-                            gint64 rows, gint64 width)
+void layer_run_elementwise(const ModelBuild *build, GArray *kernels, KernelOp op, DType dtype,
+                           gint64 rows, gint64 width)
 {
     gint64 e = dtype_bytes(dtype);
     for (gsize i = 0; build->options->compile && i < G_N_ELEMENTS(fused_rows); i++) {
@@ -62,11 +70,12 @@ static void run_elementwise(const ModelBuild *build, GArray *kernels, KernelOp o
         if (row->op != op)
             continue;
         if (row->reads > 0)
-            run(kernels,
+            layer_run(
+                kernels,
                 (Kernel){KERNEL_FUSED, dtype, {rows * width, e * row->reads, e * row->writes}});
         return;
     }
-    run(kernels, (Kernel){op, dtype, {rows, width}});
+    layer_run(kernels, (Kernel){op, dtype, {rows, width}});
 }
 
 static void attach(const ModelBuild *build, Layer *layer, const char *parameter)
@@ -77,8 +86,7 @@ static void attach(const ModelBuild *build, Layer *layer, const char *parameter)
     layer->parameters[layer->n_parameters++] = index;
 }
 
-/* `weight` NULL: "name.weight". */
-static Layer *layer_append(const ModelBuild *build, const char *name, const char *weight)
+Layer *layer_append(const ModelBuild *build, const char *name, const char *weight)
 {
     Layer *layer = g_new0(Layer, 1);
     g_autofree char *own_weight = g_strconcat(name, ".weight", NULL);
@@ -100,17 +108,24 @@ void layer_embedding(ModelBuild *build, const char *name, gint64 rows, gboolean 
     const Parameter *table = model_parameter(build->model, layer->parameters[0]);
     gint64 width = table->numel / table->rows;
     gint64 e = dtype_bytes(build->stream);
-    run(layer->forward, (Kernel){KERNEL_EMBEDDING_FORWARD, build->stream, {rows, width}});
+    layer_run(layer->forward, (Kernel){KERNEL_EMBEDDING_FORWARD, build->stream, {rows, width}});
     if (rows < build->tokens) /* the same rows for every sequence: gradients are summed */
-        run(layer->backward,
+        layer_run(
+            layer->backward,
             (Kernel){KERNEL_COLUMN_SUM, build->stream, {build->tokens / rows, rows * width}});
-    run(layer->backward,
-        (Kernel){KERNEL_EMBEDDING_BACKWARD, build->stream, {rows, width, table->rows}});
+    layer_run(layer->backward,
+              (Kernel){KERNEL_EMBEDDING_BACKWARD, build->stream, {rows, width, table->rows}});
     if (tied) /* added to the gradient that the head has left */
-        run(layer->backward, (Kernel){KERNEL_ACCUMULATE, build->stream, {table->numel * e}});
+        layer_run(layer->backward,
+                  (Kernel){KERNEL_ACCUMULATE, build->stream, {table->numel * e}});
     layer->saved_bytes = 8 * rows; /* the ids */
     layer->forward_temporary_bytes = rows * width * e;
     layer->backward_temporary_bytes = build->tokens * width * e;
+}
+
+Layer *layer_last(const ModelBuild *build)
+{
+    return g_ptr_array_index(build->model->layers, build->model->layers->len - 1);
 }
 
 static void linear_forward(const ModelBuild *build, const LinearShape *s, gint64 numel,
@@ -118,14 +133,15 @@ static void linear_forward(const ModelBuild *build, const LinearShape *s, gint64
 {
     int stream = dtype_bytes(build->stream), linear = dtype_bytes(build->linear);
     if (cast_input && !build->options->compile)
-        run_cast(kernels, s->rows * s->in, stream, linear);
+        layer_run_cast(kernels, s->rows * s->in, stream, linear);
     if (build->options->autocast)
-        run_cast(kernels, numel, stream, linear);
+        layer_run_cast(kernels, numel, stream, linear);
     if (build->options->compute == DTYPE_FP8) { /* scaled copies of both operands */
-        run_cast(kernels, s->rows * s->in, linear, 1);
-        run_cast(kernels, numel, linear, 1);
+        layer_run_cast(kernels, s->rows * s->in, linear, 1);
+        layer_run_cast(kernels, numel, linear, 1);
     }
-    run(kernels, (Kernel){KERNEL_GEMM, build->options->compute, {1, s->rows, s->out, s->in}});
+    layer_run(kernels,
+              (Kernel){KERNEL_GEMM, build->options->compute, {1, s->rows, s->out, s->in}});
 }
 
 static void linear_backward(const ModelBuild *build, const LinearShape *s, gint64 numel,
@@ -134,18 +150,18 @@ static void linear_backward(const ModelBuild *build, const LinearShape *s, gint6
     int stream = dtype_bytes(build->stream), linear = dtype_bytes(build->linear);
     DType compute = build->options->compute;
     if (compute == DTYPE_FP8)
-        run_cast(kernels, s->rows * s->out, linear, 1);
-    run(kernels, (Kernel){KERNEL_GEMM, compute, {1, s->rows, s->in, s->out}});
-    run(kernels, (Kernel){KERNEL_GEMM, compute, {1, s->out, s->in, s->rows}});
+        layer_run_cast(kernels, s->rows * s->out, linear, 1);
+    layer_run(kernels, (Kernel){KERNEL_GEMM, compute, {1, s->rows, s->in, s->out}});
+    layer_run(kernels, (Kernel){KERNEL_GEMM, compute, {1, s->out, s->in, s->rows}});
     if (bias > 0)
-        run(kernels, (Kernel){KERNEL_COLUMN_SUM, build->linear, {s->rows, bias}});
+        layer_run(kernels, (Kernel){KERNEL_COLUMN_SUM, build->linear, {s->rows, bias}});
     if (build->options->autocast)
-        run_cast(kernels, numel + bias, linear, stream);
+        layer_run_cast(kernels, numel + bias, linear, stream);
     if (cast_input && !build->options->compile)
-        run_cast(kernels, s->rows * s->in, linear, stream);
+        layer_run_cast(kernels, s->rows * s->in, linear, stream);
     if (s->shared_input)
-        run_elementwise(build, kernels, KERNEL_ADD,
-                        s->linear_input ? build->linear : build->stream, s->rows, s->in);
+        layer_run_elementwise(build, kernels, KERNEL_ADD,
+                              s->linear_input ? build->linear : build->stream, s->rows, s->in);
 }
 
 void layer_linear(ModelBuild *build, const LinearShape *s)
@@ -175,8 +191,8 @@ static void norm(ModelBuild *build, const char *name, gint64 rows, gint64 width,
 {
     Layer *layer = layer_append(build, name, NULL);
     gint64 tensor = rows * width * dtype_bytes(build->stream);
-    run_elementwise(build, layer->forward, forward, build->stream, rows, width);
-    run_elementwise(build, layer->backward, backward, build->stream, rows, width);
+    layer_run_elementwise(build, layer->forward, forward, build->stream, rows, width);
+    layer_run_elementwise(build, layer->backward, backward, build->stream, rows, width);
     layer->saved_bytes = saved_bytes;
     layer->forward_temporary_bytes = tensor;
     layer->backward_temporary_bytes = 2 * tensor;
@@ -188,6 +204,34 @@ void layer_layernorm(ModelBuild *build, const char *name, gint64 rows, gint64 wi
          rows * width * dtype_bytes(build->stream));
 }
 
+void layer_layernorm_low_precision(ModelBuild *build, const char *name, gint64 rows,
+                                   gint64 width)
+{
+    const int stream = dtype_bytes(build->stream), linear = dtype_bytes(build->linear);
+    layer_layernorm(build, name, rows, width);
+    if (!build->options->autocast)
+        return;
+    Layer *layer = layer_last(build);
+    g_array_set_size(layer->forward, 0);
+    g_array_set_size(layer->backward, 0);
+    if (!build->options->compile)
+        layer_run_cast(layer->forward, rows * width, stream, linear);
+    layer_run_elementwise(build, layer->forward, KERNEL_LAYERNORM_FORWARD, build->linear, rows,
+                          width);
+    layer_run_elementwise(build, layer->backward, KERNEL_LAYERNORM_BACKWARD, build->linear,
+                          rows, width);
+    if (!build->options->compile)
+        layer_run_cast(layer->backward, rows * width, linear, stream);
+    layer->saved_bytes = rows * width * linear;
+}
+
+void layer_shares_input(ModelBuild *build, gint64 rows, gint64 width)
+{
+    Layer *layer = layer_last(build);
+    layer->saved_bytes = 0;
+    layer_run_elementwise(build, layer->backward, KERNEL_ADD, build->stream, rows, width);
+}
+
 /* transformers' LlamaRMSNorm is Python: it keeps its input in fp32 (a copy, unless the input is
  * fp32) and the normalised tensor; its output is the next linear layer's input. */
 void layer_rmsnorm(ModelBuild *build, const char *name, gint64 rows, gint64 width)
@@ -196,121 +240,39 @@ void layer_rmsnorm(ModelBuild *build, const char *name, gint64 rows, gint64 widt
     gint64 saved = build->options->compile ? e : 4 + e;
     norm(build, name, rows, width, KERNEL_RMSNORM_PYTHON_FORWARD,
          KERNEL_RMSNORM_PYTHON_BACKWARD, rows * width * saved);
-    Layer *layer = g_ptr_array_index(build->model->layers, build->model->layers->len - 1);
+    Layer *layer = layer_last(build);
     if (!build->options->compile) /* squares, and gradients of the chain, in fp32 */
         layer->forward_temporary_bytes += 4 * rows * width;
     layer->backward_temporary_bytes += build->options->compile ? 0 : 8 * rows * width;
 }
 
+void layer_rmsnorm_gemma(ModelBuild *build, const char *name, gint64 rows, gint64 width)
+{
+    layer_rmsnorm(build, name, rows, width);
+    if (!build->options->compile) /* the normalised tensor in fp32, not in the stream's type */
+        layer_last(build)->saved_bytes += rows * width * (4 - dtype_bytes(build->stream));
+}
+
 /* cos and sin have the residual stream's type, and so has their product with q and k. */
-void layer_rope(ModelBuild *build, const char *name, gint64 width)
+void layer_rope(ModelBuild *build, const char *name, gint64 rotated, gint64 width)
 {
     Layer *layer = layer_append(build, name, NULL);
-    run_elementwise(build, layer->forward, KERNEL_ROPE_FORWARD, build->stream, build->tokens,
-                    width);
-    run_elementwise(build, layer->backward, KERNEL_ROPE_BACKWARD, build->stream, build->tokens,
-                    width);
-    layer->forward_temporary_bytes = 2 * build->tokens * width * dtype_bytes(build->stream);
-    layer->backward_temporary_bytes = layer->forward_temporary_bytes;
+    const gint64 whole = build->tokens * width * dtype_bytes(build->stream);
+    layer_run_elementwise(build, layer->forward, KERNEL_ROPE_FORWARD, build->stream,
+                          build->tokens, rotated);
+    layer_run_elementwise(build, layer->backward, KERNEL_ROPE_BACKWARD, build->stream,
+                          build->tokens, rotated);
+    layer->forward_temporary_bytes = 2 * whole;
+    layer->backward_temporary_bytes = 2 * whole;
+    if (rotated < width && !build->options->compile) { /* slices, and cat or its gradient */
+        layer_run(layer->forward, (Kernel){KERNEL_COPY, build->stream, {whole}});
+        layer_run(layer->backward, (Kernel){KERNEL_COPY, build->stream, {whole}});
+    }
     if (!build->options->autocast || build->options->compile)
         return;
     int stream = dtype_bytes(build->stream), linear = dtype_bytes(build->linear);
-    run_cast(layer->forward, build->tokens * width, stream, linear);
-    run_cast(layer->backward, build->tokens * width, linear, stream);
-}
-
-static void attention_fused(ModelBuild *build, const AttentionShape *s, Layer *layer)
-{
-    gboolean cudnn = build->options->attention == ATTENTION_CUDNN;
-    gint64 sequence = build->model->sequence_length;
-    Kernel kernel = {
-        cudnn ? KERNEL_CUDNN_ATTENTION_FORWARD : KERNEL_ATTENTION_FORWARD,
-        build->linear,
-        {build->options->micro_batch, sequence, s->heads, s->kv_heads, s->head_dim, s->causal}};
-    run(layer->forward, kernel);
-    kernel.op = cudnn ? KERNEL_CUDNN_ATTENTION_BACKWARD : KERNEL_ATTENTION_BACKWARD;
-    run(layer->backward, kernel);
-    layer->saved_bytes += 4 * build->tokens * s->heads; /* fp32 logsumexp */
-    /* dQ is summed up in fp32. */
-    layer->backward_temporary_bytes += 4 * build->tokens * s->heads * s->head_dim;
-}
-
-/* Softmax over the score matrix with its scaling and mask. */
-static void eager_softmax(ModelBuild *build, gboolean in_fp32, gint64 rows, gint64 width,
-                          Layer *layer)
-{
-    gint64 e = dtype_bytes(build->linear), bytes = rows * width * e;
-    if (in_fp32) {
-        run(layer->forward, (Kernel){KERNEL_SOFTMAX_FORWARD, build->linear, {rows, width}});
-        run(layer->backward, (Kernel){KERNEL_SOFTMAX_BACKWARD, build->linear, {rows, width}});
-        return;
-    }
-    for (int i = 0; i < 3; i++) /* scale, mask, softmax: each reads and writes the scores */
-        run(layer->forward, (Kernel){KERNEL_SCALE, build->linear, {bytes}});
-    run(layer->backward, (Kernel){KERNEL_ACCUMULATE, build->linear, {bytes}});
-    run(layer->backward, (Kernel){KERNEL_SCALE, build->linear, {bytes}});
-}
-
-static void eager_products(ModelBuild *build, const AttentionShape *s, Layer *layer)
-{
-    DType compute = build->linear;
-    gint64 batch = build->options->micro_batch * s->heads, d = s->head_dim;
-    gint64 n = build->model->sequence_length;
-    run(layer->forward, (Kernel){KERNEL_GEMM, compute, {batch, n, n, d}});
-    run(layer->forward, (Kernel){KERNEL_GEMM, compute, {batch, n, d, n}});
-    for (int i = 0; i < 2; i++) {
-        run(layer->backward, (Kernel){KERNEL_GEMM, compute, {batch, n, n, d}});
-        run(layer->backward, (Kernel){KERNEL_GEMM, compute, {batch, n, d, n}});
-    }
-    gint64 output = build->tokens * s->heads * d * dtype_bytes(build->linear);
-    run(layer->forward, (Kernel){KERNEL_COPY, compute, {output}}); /* heads to the last axis */
-    run(layer->backward, (Kernel){KERNEL_COPY, compute, {output}});
-}
-
-/* Score matrices in memory. Saved: the softmax's output, in fp32 plus the cast that enters the
- * product where softmax is computed in fp32; with dropout its output in place of that, and its
- * mask (Korthikanti et al. 2022: 2 + 2 + 1 bytes in 16 bits). */
-static void attention_eager(ModelBuild *build, const AttentionShape *s, Layer *layer)
-{
-    gint64 e = dtype_bytes(build->linear), n = build->model->sequence_length;
-    gint64 rows = build->tokens * s->heads, scores = rows * n;
-    gboolean in_fp32 = s->softmax_fp32 || build->options->autocast;
-    eager_products(build, s, layer);
-    eager_softmax(build, in_fp32, rows, n, layer);
-    gint64 saved = in_fp32 ? 4 + (e < 4 ? e : 0) : e;
-    if (s->dropout > 0) {
-        run_elementwise(build, layer->forward, KERNEL_DROPOUT_FORWARD, build->linear, rows, n);
-        run_elementwise(build, layer->backward, KERNEL_DROPOUT_BACKWARD, build->linear, rows,
-                        n);
-        saved = (in_fp32 ? 4 : e) + e + 1;
-    }
-    layer->saved_bytes += saved * scores;
-    layer->forward_temporary_bytes += (in_fp32 ? e + 4 : e) * scores;
-    layer->backward_temporary_bytes += (in_fp32 ? e + 4 : 2 * e) * scores;
-    if (s->kv_heads == s->heads)
-        return;
-    gint64 expanded = build->tokens * s->heads * s->head_dim * e; /* repeat_kv of k and v */
-    for (int i = 0; i < 2; i++) {
-        run(layer->forward, (Kernel){KERNEL_COPY, build->linear, {expanded}});
-        run(layer->backward, (Kernel){KERNEL_COPY, build->linear, {expanded}});
-    }
-    layer->saved_bytes += 2 * expanded - 2 * build->tokens * s->kv_heads * s->head_dim * e;
-}
-
-void layer_attention(ModelBuild *build, const char *name, const AttentionShape *s)
-{
-    Layer *layer = layer_append(build, name, NULL);
-    gint64 e = dtype_bytes(build->linear);
-    gint64 q = build->tokens * s->heads * s->head_dim * e;
-    gint64 k = build->tokens * s->kv_heads * s->head_dim * e;
-    layer->attention = TRUE;
-    layer->saved_bytes = layer->recompute_saved_bytes = q + 2 * k;
-    layer->forward_temporary_bytes = q;
-    layer->backward_temporary_bytes = 2 * q + 2 * k;
-    if (build->options->attention == ATTENTION_EAGER)
-        attention_eager(build, s, layer);
-    else
-        attention_fused(build, s, layer);
+    layer_run_cast(layer->forward, build->tokens * width, stream, linear);
+    layer_run_cast(layer->backward, build->tokens * width, linear, stream);
 }
 
 const Activation *activation_find(const ModelBuild *build, const char *key, const char *name,
@@ -337,12 +299,12 @@ void layer_activation(ModelBuild *build, const char *name, const Activation *act
     gboolean python = activation->python && !build->options->compile;
     gint64 e = dtype_bytes(build->linear), c = dtype_bytes(build->stream);
     DType dtype = python ? build->stream : build->linear;
-    run_elementwise(build, layer->forward,
-                    python ? KERNEL_GELU_PYTHON_FORWARD : KERNEL_GELU_FORWARD, dtype, rows,
-                    width);
-    run_elementwise(build, layer->backward,
-                    python ? KERNEL_GELU_PYTHON_BACKWARD : KERNEL_GELU_BACKWARD, dtype, rows,
-                    width);
+    layer_run_elementwise(build, layer->forward,
+                          python ? KERNEL_GELU_PYTHON_FORWARD : activation->forward, dtype,
+                          rows, width);
+    layer_run_elementwise(build, layer->backward,
+                          python ? KERNEL_GELU_PYTHON_BACKWARD : activation->backward, dtype,
+                          rows, width);
     gint64 saved = activation->saves_input ? e : 0;
     layer->saved_bytes = rows * width * (python ? e + 3 * c : saved);
     layer->forward_temporary_bytes = rows * width * (python ? 2 * c : e);
@@ -350,15 +312,52 @@ void layer_activation(ModelBuild *build, const char *name, const Activation *act
 }
 
 /* gate, silu(gate) and up; compiled, silu is computed again. */
-void layer_swiglu(ModelBuild *build, const char *name, gint64 width)
+void layer_swiglu(ModelBuild *build, const char *name, gint64 rows, gint64 width)
 {
     Layer *layer = layer_append(build, name, NULL);
-    gint64 tensor = build->tokens * width * dtype_bytes(build->linear);
-    run_elementwise(build, layer->forward, KERNEL_SWIGLU_FORWARD, build->linear, build->tokens,
-                    width);
-    run_elementwise(build, layer->backward, KERNEL_SWIGLU_BACKWARD, build->linear,
-                    build->tokens, width);
+    gint64 tensor = rows * width * dtype_bytes(build->linear);
+    layer_run_elementwise(build, layer->forward, KERNEL_SWIGLU_FORWARD, build->linear, rows,
+                          width);
+    layer_run_elementwise(build, layer->backward, KERNEL_SWIGLU_BACKWARD, build->linear, rows,
+                          width);
     layer->saved_bytes = (build->options->compile ? 2 : 3) * tensor;
+    layer->forward_temporary_bytes = tensor;
+    layer->backward_temporary_bytes = 2 * tensor;
+}
+
+void layer_product(ModelBuild *build, const char *name, gint64 rows, gint64 width)
+{
+    Layer *layer = layer_append(build, name, NULL);
+    const gint64 tensor = rows * width * dtype_bytes(build->linear);
+    layer_run_elementwise(build, layer->forward, KERNEL_ADD, build->linear, rows, width);
+    for (int i = 0; i < 2; i++)
+        layer_run_elementwise(build, layer->backward, KERNEL_ADD, build->linear, rows, width);
+    layer->saved_bytes = 2 * tensor;
+    layer->forward_temporary_bytes = tensor;
+    layer->backward_temporary_bytes = 2 * tensor;
+}
+
+void layer_scale(ModelBuild *build, const char *name, gint64 rows, gint64 width)
+{
+    Layer *layer = layer_append(build, name, NULL);
+    const gint64 tensor = rows * width * dtype_bytes(build->stream);
+    layer_run(layer->forward, (Kernel){KERNEL_SCALE, build->stream, {tensor}});
+    layer_run(layer->backward, (Kernel){KERNEL_SCALE, build->stream, {tensor}});
+    layer->forward_temporary_bytes = tensor;
+    layer->backward_temporary_bytes = tensor;
+}
+
+void layer_softcap(ModelBuild *build, const char *name, gint64 rows, gint64 width)
+{
+    Layer *layer = layer_append(build, name, NULL);
+    const gint64 tensor = rows * width * dtype_bytes(build->linear);
+    for (int i = 0; i < 2; i++) {
+        layer_run(layer->forward, (Kernel){KERNEL_SCALE, build->linear, {tensor}});
+        layer_run(layer->backward, (Kernel){KERNEL_SCALE, build->linear, {tensor}});
+    }
+    layer_run(layer->forward, (Kernel){KERNEL_TANH_FORWARD, build->linear, {rows, width}});
+    layer_run(layer->backward, (Kernel){KERNEL_TANH_BACKWARD, build->linear, {rows, width}});
+    layer->saved_bytes = tensor;
     layer->forward_temporary_bytes = tensor;
     layer->backward_temporary_bytes = 2 * tensor;
 }
@@ -367,8 +366,8 @@ void layer_tanh(ModelBuild *build, const char *name, gint64 rows, gint64 width)
 {
     Layer *layer = layer_append(build, name, NULL);
     gint64 tensor = rows * width * dtype_bytes(build->linear);
-    run(layer->forward, (Kernel){KERNEL_TANH_FORWARD, build->linear, {rows, width}});
-    run(layer->backward, (Kernel){KERNEL_TANH_BACKWARD, build->linear, {rows, width}});
+    layer_run(layer->forward, (Kernel){KERNEL_TANH_FORWARD, build->linear, {rows, width}});
+    layer_run(layer->backward, (Kernel){KERNEL_TANH_BACKWARD, build->linear, {rows, width}});
     layer->saved_bytes = tensor;
     layer->backward_temporary_bytes = 2 * tensor;
 }
@@ -380,9 +379,10 @@ void layer_dropout(ModelBuild *build, const char *name, gint64 width, double pro
         return;
     Layer *layer = layer_append(build, name, NULL);
     gint64 elements = build->tokens * width;
-    run_elementwise(build, layer->forward, KERNEL_DROPOUT_FORWARD, dtype, build->tokens, width);
-    run_elementwise(build, layer->backward, KERNEL_DROPOUT_BACKWARD, dtype, build->tokens,
-                    width);
+    layer_run_elementwise(build, layer->forward, KERNEL_DROPOUT_FORWARD, dtype, build->tokens,
+                          width);
+    layer_run_elementwise(build, layer->backward, KERNEL_DROPOUT_BACKWARD, dtype, build->tokens,
+                          width);
     layer->saved_bytes = elements; /* a byte of mask each */
     layer->forward_temporary_bytes = elements * dtype_bytes(dtype);
     layer->backward_temporary_bytes = 2 * elements * dtype_bytes(dtype);
@@ -393,11 +393,13 @@ void layer_residual(ModelBuild *build, const char *name, gint64 width)
 {
     Layer *layer = layer_append(build, name, NULL);
     gint64 tensor = build->tokens * width * dtype_bytes(build->stream);
-    run_elementwise(build, layer->forward, KERNEL_ADD, build->stream, build->tokens, width);
-    run_elementwise(build, layer->backward, KERNEL_ADD, build->stream, build->tokens, width);
+    layer_run_elementwise(build, layer->forward, KERNEL_ADD, build->stream, build->tokens,
+                          width);
+    layer_run_elementwise(build, layer->backward, KERNEL_ADD, build->stream, build->tokens,
+                          width);
     if (build->options->autocast && !build->options->compile)
-        run_cast(layer->backward, build->tokens * width, dtype_bytes(build->stream),
-                 dtype_bytes(build->linear));
+        layer_run_cast(layer->backward, build->tokens * width, dtype_bytes(build->stream),
+                       dtype_bytes(build->linear));
     layer->forward_temporary_bytes = tensor;
     layer->backward_temporary_bytes = 2 * tensor;
 }
@@ -407,26 +409,54 @@ void layer_residual(ModelBuild *build, const char *name, gint64 width)
  * an fp32 gradient. */
 void layer_cross_entropy(ModelBuild *build, gint64 vocabulary)
 {
-    Layer *head = g_ptr_array_index(build->model->layers, build->model->layers->len - 1);
+    Layer *head = layer_last(build);
     Layer *layer = layer_append(build, "loss", NULL);
     gint64 logits = build->tokens * vocabulary;
     gint64 e = dtype_bytes(build->linear);
     head->saved_bytes += e * logits;
     head->forward_temporary_bytes -= e * logits;
-    run(layer->forward,
+    layer_run(
+        layer->forward,
         (Kernel){KERNEL_CROSS_ENTROPY_FORWARD, build->linear, {build->tokens, vocabulary}});
-    run(layer->backward,
+    layer_run(
+        layer->backward,
         (Kernel){KERNEL_CROSS_ENTROPY_BACKWARD, build->linear, {build->tokens, vocabulary}});
     layer->saved_bytes = 4 * logits;
     layer->forward_temporary_bytes = e < 4 ? 4 * logits : 0;
     layer->backward_temporary_bytes = 8 * logits;
 }
 
+/* flash-attn's cross_entropy.py: one pass over the 16-bit logits each way, and their gradient.
+ */
+void layer_fused_cross_entropy(ModelBuild *build, gint64 vocabulary)
+{
+    Layer *head = layer_last(build);
+    Layer *layer = layer_append(build, "loss", NULL);
+    const gint64 logits = build->tokens * vocabulary, e = dtype_bytes(build->linear);
+    head->saved_bytes += e * logits;
+    head->forward_temporary_bytes -= e * logits;
+    layer_run(layer->forward, (Kernel){KERNEL_FUSED, build->linear, {logits, e, 0}});
+    layer_run(layer->backward, (Kernel){KERNEL_FUSED, build->linear, {logits, e, e}});
+    layer->saved_bytes = 4 * build->tokens;
+    layer->backward_temporary_bytes = e * logits;
+}
+
+/* Autograd keeps the log-softmax; autocast computes it in fp32. */
+void layer_class_cross_entropy(ModelBuild *build, gint64 rows, gint64 width)
+{
+    Layer *layer = layer_append(build, "loss", NULL);
+    const gint64 tensor = rows * width * dtype_bytes(build->stream);
+    layer_run(layer->forward, (Kernel){KERNEL_SOFTMAX_FORWARD, build->stream, {rows, width}});
+    layer_run(layer->backward, (Kernel){KERNEL_SOFTMAX_BACKWARD, build->stream, {rows, width}});
+    layer->saved_bytes = tensor;
+    layer->backward_temporary_bytes = 2 * tensor;
+}
+
 void layer_mean_loss(ModelBuild *build, gint64 rows, gint64 width)
 {
     Layer *layer = layer_append(build, "loss", NULL);
     gint64 tensor = rows * width * dtype_bytes(build->stream);
-    run(layer->forward, (Kernel){KERNEL_NORM, build->stream, {tensor}});
-    run(layer->backward, (Kernel){KERNEL_MEMSET, build->stream, {tensor}});
+    layer_run(layer->forward, (Kernel){KERNEL_NORM, build->stream, {tensor}});
+    layer_run(layer->backward, (Kernel){KERNEL_MEMSET, build->stream, {tensor}});
     layer->backward_temporary_bytes = tensor;
 }

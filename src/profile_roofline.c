@@ -81,11 +81,13 @@ static double compute_flop_per_s(const Profile *profile, const Kernel *kernel)
 {
     DType dtype = profile->peak_flop_per_s[kernel->dtype] > 0 ? kernel->dtype : DTYPE_FP32;
     double peak = profile->peak_flop_per_s[dtype];
-    if (kernel->op == KERNEL_GEMM)
-        return gemm_flop_per_s(kernel, profile->achievable_flop_per_s[dtype], profile->n_sms);
-    if (kernel->op == KERNEL_ATTENTION_FORWARD)
+    Kernel gemm;
+    if (kernel_as_gemm(kernel, &gemm))
+        return gemm_flop_per_s(&gemm, profile->achievable_flop_per_s[dtype], profile->n_sms);
+    if (kernel->op == KERNEL_ATTENTION_FORWARD || kernel->op == KERNEL_WINDOW_ATTENTION_FORWARD)
         return peak * profile->attention_forward_frac * attention_efficiency(kernel);
-    if (kernel->op == KERNEL_ATTENTION_BACKWARD)
+    if (kernel->op == KERNEL_ATTENTION_BACKWARD ||
+        kernel->op == KERNEL_WINDOW_ATTENTION_BACKWARD)
         return peak * profile->attention_backward_frac * attention_efficiency(kernel);
     if (kernel->op == KERNEL_CUDNN_ATTENTION_FORWARD)
         return peak * profile->cudnn_attention_forward_frac * attention_efficiency(kernel);

@@ -13,6 +13,8 @@ C_TESTS = \
 	%reldir%/test_memory \
 	%reldir%/test_metrics \
 	%reldir%/test_model \
+	%reldir%/test_model_families \
+	%reldir%/test_model_list \
 	%reldir%/test_optimizer \
 	%reldir%/test_platform \
 	%reldir%/test_predict \

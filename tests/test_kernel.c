@@ -44,6 +44,36 @@ static const struct {
      2560,
      8 * (32 + 2 * (16 + 16) + 32 + 48 + 16),
      3},
+    /* a window of 3 in 8 tokens: 1 + 2 + 6 x 3 pairs of 4 x 2 heads x 4; wide: the triangle */
+    {{KERNEL_WINDOW_ATTENTION_FORWARD, DTYPE_BF16, {1, 8, 2, 1, 4, 3}},
+     21 * 32,
+     8 * (2 * 24 + 8),
+     1},
+    {{KERNEL_WINDOW_ATTENTION_FORWARD, DTYPE_BF16, {1, 8, 2, 1, 4, 99}},
+     36 * 32,
+     8 * (2 * 24 + 8),
+     1},
+    {{KERNEL_WINDOW_ATTENTION_BACKWARD, DTYPE_BF16, {1, 8, 2, 1, 4, 3}},
+     2.5 * 21 * 32,
+     8 * (32 + 2 * (16 + 16) + 32 + 48 + 16),
+     3},
+    /* 2 images, 3 to 5 channels, 3 x 3 taps, 8 x 8 to 4 x 4: 2 x 2 x 16 x 15 x 9 */
+    {{KERNEL_CONVOLUTION_FORWARD, DTYPE_BF16, {2, 3, 5, 3, 8, 4}},
+     8640,
+     2 * (2 * 3 * 64 + 2 * 5 * 16 + 135),
+     1},
+    {{KERNEL_CONVOLUTION_BACKWARD_WEIGHT, DTYPE_FP32, {2, 3, 5, 3, 8, 4}},
+     8640,
+     4 * (2 * 3 * 64 + 2 * 5 * 16 + 135),
+     1},
+    /* statistics, then normalise; sums, then the gradient */
+    {{KERNEL_BATCHNORM_FORWARD, DTYPE_BF16, {10, 10}}, 0, 600, 1},
+    {{KERNEL_BATCHNORM_BACKWARD, DTYPE_FP32, {10, 10}}, 0, 2000, 1},
+    /* input, output and an 8-byte index an output; backward zeroes the input's gradient first
+     */
+    {{KERNEL_MAXPOOL_FORWARD, DTYPE_BF16, {2, 3, 8, 4}}, 0, 6 * (2 * 80 + 8 * 16), 1},
+    {{KERNEL_MAXPOOL_BACKWARD, DTYPE_BF16, {2, 3, 8, 4}}, 0, 6 * (2 * 144 + 8 * 16), 2},
+    {{KERNEL_AVGPOOL_FORWARD, DTYPE_FP32, {2, 3, 8, 1}}, 0, 6 * 4 * 65, 1},
     /* the chain of LlamaRMSNorm: 36 bytes an element in 16 bits, 28 when casts vanish */
     {{KERNEL_RMSNORM_PYTHON_FORWARD, DTYPE_BF16, {10, 10}}, 0, 3600, 8},
     {{KERNEL_RMSNORM_PYTHON_FORWARD, DTYPE_FP32, {10, 10}}, 0, 2800, 6},
@@ -81,6 +111,30 @@ START_TEST(test_large_sizes)
 }
 END_TEST
 
+/* A convolution is a product over its filter's taps with as many operations, three ways. */
+START_TEST(test_convolution_as_product)
+{
+    Kernel kernel = {KERNEL_CONVOLUTION_FORWARD, DTYPE_BF16, {2, 64, 128, 3, 56, 28}}, gemm;
+    const gint64 pixels = 2 * 28 * 28;
+    ck_assert(kernel_as_gemm(&kernel, &gemm));
+    const Kernel forward = {KERNEL_GEMM, DTYPE_BF16, {1, pixels, 128, 64 * 9}};
+    ck_assert(kernel_equal(&gemm, &forward));
+    ck_assert_double_eq(kernel_flops(&gemm), kernel_flops(&kernel));
+    kernel.op = KERNEL_CONVOLUTION_BACKWARD_INPUT;
+    ck_assert(kernel_as_gemm(&kernel, &gemm));
+    ck_assert_int_eq(gemm.dimension[1], 2 * 56 * 56);
+    ck_assert_double_eq(kernel_flops(&gemm), kernel_flops(&kernel));
+    kernel.op = KERNEL_CONVOLUTION_BACKWARD_WEIGHT;
+    ck_assert(kernel_as_gemm(&kernel, &gemm));
+    const Kernel weight = {KERNEL_GEMM, DTYPE_BF16, {1, 128, 64 * 9, pixels}};
+    ck_assert(kernel_equal(&gemm, &weight));
+    kernel = forward;
+    ck_assert(kernel_as_gemm(&kernel, &gemm) && kernel_equal(&kernel, &gemm));
+    kernel.op = KERNEL_ADD;
+    ck_assert(!kernel_as_gemm(&kernel, &gemm));
+}
+END_TEST
+
 /* Every dimension, the operation and the type distinguish kernels. */
 START_TEST(test_hash_and_equality)
 {
@@ -104,6 +158,7 @@ int main(void)
     tcase_add_test(tcase, test_names_round_trip);
     tcase_add_loop_test(tcase, test_counts, 0, G_N_ELEMENTS(cases));
     tcase_add_test(tcase, test_large_sizes);
+    tcase_add_test(tcase, test_convolution_as_product);
     tcase_add_test(tcase, test_hash_and_equality);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

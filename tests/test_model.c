@@ -375,7 +375,7 @@ static const struct {
 } malformed[] = {
     {"{", "", "not valid JSON"},
     {"{}", "model_type", "missing"},
-    {"{\"model_type\":\"mamba\"}", "model_type", "gpt2, llama, bert"},
+    {"{\"model_type\":\"mamba\"}", "model_type", "gpt2, llama, bert, gpt_neo"},
     {"{" LLAMA "," SIZES ",\"num_key_value_heads\":3}", "num_attention_heads", "multiple"},
     {"{" LLAMA ",\"hidden_size\":128}", "num_attention_heads", "missing"},
     {"{" LLAMA ",\"hidden_size\":130,\"num_attention_heads\":4}", "hidden_size", "multiple"},

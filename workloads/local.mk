@@ -6,16 +6,97 @@ nobase_dist_pkgdata_DATA += \
 	%reldir%/gpt2-xl-ddp-dgx-a100.conf \
 	%reldir%/llama-2-7b-dgx-h100.conf \
 	%reldir%/llama-3-8b-fsdp-dgx-h100.conf \
+	%reldir%/models/bert-base-mlm.json \
 	%reldir%/models/bert-base.json \
 	%reldir%/models/bert-large.json \
+	%reldir%/models/bloom-176b.json \
+	%reldir%/models/bloom-560m.json \
+	%reldir%/models/bloom-7b1.json \
+	%reldir%/models/falcon-40b.json \
+	%reldir%/models/falcon-7b.json \
+	%reldir%/models/flan-t5-base.json \
+	%reldir%/models/gemma-2-27b.json \
+	%reldir%/models/gemma-2-2b.json \
+	%reldir%/models/gemma-2-9b.json \
+	%reldir%/models/gpt-10b.json \
+	%reldir%/models/gpt-126m.json \
+	%reldir%/models/gpt-18b.json \
+	%reldir%/models/gpt-1t.json \
+	%reldir%/models/gpt-j-6b.json \
+	%reldir%/models/gpt-neo-1.3b.json \
+	%reldir%/models/gpt-neo-125m.json \
+	%reldir%/models/gpt-neo-2.7b.json \
+	%reldir%/models/gpt-neox-20b.json \
+	%reldir%/models/gpt2-1.5b.json \
+	%reldir%/models/gpt2-large.json \
+	%reldir%/models/gpt2-medium.json \
 	%reldir%/models/gpt2-xl.json \
 	%reldir%/models/gpt2.json \
+	%reldir%/models/gpt3-175b.json \
+	%reldir%/models/gpt3-5b.json \
 	%reldir%/models/llama-2-13b.json \
+	%reldir%/models/llama-2-34b.json \
 	%reldir%/models/llama-2-70b.json \
 	%reldir%/models/llama-2-7b.json \
 	%reldir%/models/llama-3-70b.json \
 	%reldir%/models/llama-3-8b.json \
+	%reldir%/models/llama-3.1-405b.json \
+	%reldir%/models/llama-3.2-1b.json \
+	%reldir%/models/llama-3.2-3b.json \
+	%reldir%/models/llm-foundry-mpt-125m.json \
+	%reldir%/models/llm-foundry-mpt-13b.json \
+	%reldir%/models/llm-foundry-mpt-1b.json \
+	%reldir%/models/llm-foundry-mpt-30b.json \
+	%reldir%/models/llm-foundry-mpt-350m.json \
+	%reldir%/models/llm-foundry-mpt-3b.json \
+	%reldir%/models/llm-foundry-mpt-70b.json \
+	%reldir%/models/llm-foundry-mpt-760m.json \
+	%reldir%/models/llm-foundry-mpt-7b.json \
+	%reldir%/models/mistral-7b.json \
+	%reldir%/models/mixtral-8x22b.json \
+	%reldir%/models/mixtral-8x7b.json \
+	%reldir%/models/mpt-30b.json \
+	%reldir%/models/mpt-7b.json \
+	%reldir%/models/opt-1.3b.json \
+	%reldir%/models/opt-125m.json \
+	%reldir%/models/opt-13b.json \
+	%reldir%/models/opt-30b.json \
+	%reldir%/models/opt-350m.json \
+	%reldir%/models/opt-6.7b.json \
+	%reldir%/models/opt-66b.json \
+	%reldir%/models/phi-1.5.json \
+	%reldir%/models/phi-2.json \
+	%reldir%/models/phi-3-medium.json \
+	%reldir%/models/phi-3-mini.json \
+	%reldir%/models/pythia-160m.json \
+	%reldir%/models/pythia-6.9b.json \
+	%reldir%/models/qwen2-0.5b.json \
+	%reldir%/models/qwen2-72b.json \
+	%reldir%/models/qwen2-7b.json \
+	%reldir%/models/qwen2.5-32b.json \
+	%reldir%/models/qwen3-0.6b.json \
+	%reldir%/models/qwen3-32b.json \
+	%reldir%/models/qwen3-4b.json \
+	%reldir%/models/qwen3-8b.json \
+	%reldir%/models/resnet101.json \
+	%reldir%/models/resnet152.json \
+	%reldir%/models/resnet18.json \
+	%reldir%/models/resnet50.json \
+	%reldir%/models/roberta-base-mlm.json \
+	%reldir%/models/roberta-base.json \
+	%reldir%/models/roberta-large.json \
+	%reldir%/models/t5-11b.json \
+	%reldir%/models/t5-3b.json \
+	%reldir%/models/t5-base.json \
+	%reldir%/models/t5-large.json \
+	%reldir%/models/t5-small.json \
+	%reldir%/models/tinyllama-1.1b.json \
+	%reldir%/models/vgg16.json \
+	%reldir%/models/vit-b-16-classifier.json \
+	%reldir%/models/vit-b-16.json \
+	%reldir%/models/vit-l-16-classifier.json \
 	%reldir%/training/zero1.json \
 	%reldir%/training/zero2.json \
 	%reldir%/training/zero3-auto.json \
 	%reldir%/training/zero3.json
+EXTRA_DIST += %reldir%/models/make_layer_lists.py
