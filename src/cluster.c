@@ -21,7 +21,8 @@ static const char *const link_class_names[N_LINK_CLASSES] = {
 static const char *const preset_keys[] = {
     "cluster.platform",           "cluster.nodes",
     "cluster.gpus_per_node",      "cluster.fabric",
-    "cluster.oversubscription",   "cluster.nic_bytes_per_s",
+    "cluster.oversubscription",   "cluster.spine_oversubscription",
+    "cluster.ecmp_efficiency",    "cluster.nic_bytes_per_s",
     "cluster.nvlink_bytes_per_s",
 };
 
@@ -117,6 +118,9 @@ static gboolean spec_read(const Experiment *experiment, const char *platform, Cl
         spec->gpus_per_node = -1;
     spec->fabric = (Fabric)experiment_choice(experiment, "cluster.fabric");
     spec->oversubscription = ratio != 0 || ratio_set ? ratio : 1;
+    spec->spine_oversubscription =
+        experiment_double(experiment, "cluster.spine_oversubscription");
+    spec->ecmp_efficiency = experiment_double(experiment, "cluster.ecmp_efficiency");
     return cluster_spec_validate(spec, prefix, error) &&
            cluster_spec_balance(spec, warnings, error);
 }
@@ -139,6 +143,15 @@ static void spec_warn(const Experiment *experiment, const ClusterSpec *spec,
                         g_strdup_printf("cluster.nic_bytes_per_s is more than a PCIe slot of "
                                         "%s carries: %g bytes/s limit it",
                                         node->name, node->pcie_bytes_per_s));
+    if (spec->fabric == FABRIC_FAT_TREE_3 && spec->spine_oversubscription > 1 &&
+        cluster_spec_n_leaves(spec) <= spec->node->leaf_ports)
+        g_ptr_array_add(warnings, g_strdup("cluster.spine_oversubscription has no effect: all "
+                                           "leaves are in one pod"));
+    if (spec->ecmp_efficiency > 0 && spec->ecmp_efficiency < 1 &&
+        cluster_spec_n_leaves(spec) == 1)
+        g_ptr_array_add(warnings,
+                        g_strdup("cluster.ecmp_efficiency has no effect: all NICs are "
+                                 "on one leaf switch"));
     if (spec->oversubscription > 1 && cluster_spec_n_leaves(spec) == 1)
         g_ptr_array_add(warnings, g_strdup("cluster.oversubscription has no effect: all NICs "
                                            "are on one leaf switch"));

@@ -136,7 +136,7 @@ static void comment_append(GString *xml, const ClusterSpec *spec, int n_leaves)
     }
     g_string_append_printf(xml, "%s fabric, %d leaves, ", fabric_name(spec->fabric), n_leaves);
     ratio_append(xml, "", spec->oversubscription, ":1");
-    if (spec->spine_oversubscription > 0)
+    if (spec->fabric == FABRIC_FAT_TREE_3 && spec->spine_oversubscription > 1)
         ratio_append(xml, ", ", spec->spine_oversubscription, ":1 above");
     if (spec->ecmp_efficiency > 0 && spec->ecmp_efficiency < 1)
         ratio_append(xml, ", ECMP efficiency ", spec->ecmp_efficiency, "");

@@ -222,30 +222,33 @@ static void uplink_append(GString *xml, LinkClass link_class, const char *name,
         name, above, name, above, class_name, name, above, name, above, name, class_name, name);
 }
 
-static void core_append(GString *xml, const ClusterSpec *spec, const GPtrArray *leaves)
+static void pod_uplinks_append(GString *xml, const ClusterSpec *spec, const GPtrArray *leaves)
 {
-    switch_append(xml, "core");
     for (int pod = 0; pod < n_pods(spec, leaves); pod++) {
         g_autofree char *name = pod_name(spec, leaves, pod);
         uplink_append(xml, LINK_SPINE, name, "core");
     }
 }
 
+/* Zones first, routes behind them: SimGrid's order. */
 void cluster_fabric_append(GString *xml, const ClusterSpec *spec, const GPtrArray *leaves)
 {
+    int pods = n_pods(spec, leaves);
     g_string_append(xml, "<zone id=\"fabric\" routing=\"Floyd\">\n");
     for (guint l = 0; l < leaves->len; l++)
         leaf_append(xml, g_ptr_array_index(leaves, l));
-    for (int pod = 0; leaves->len > 1 && pod < n_pods(spec, leaves); pod++) {
+    for (int pod = 0; leaves->len > 1 && pod < pods; pod++) {
         g_autofree char *name = pod_name(spec, leaves, pod);
         switch_append(xml, name);
     }
+    if (pods > 1)
+        switch_append(xml, "core");
     for (guint l = 0; leaves->len > 1 && l < leaves->len; l++) {
         const Leaf *leaf = g_ptr_array_index(leaves, l);
         g_autofree char *above = pod_name(spec, leaves, (int)l / leaves_per_pod(spec, leaves));
         uplink_append(xml, LINK_LEAF, leaf->name, above);
     }
-    if (n_pods(spec, leaves) > 1)
-        core_append(xml, spec, leaves);
+    if (pods > 1)
+        pod_uplinks_append(xml, spec, leaves);
     g_string_append(xml, "</zone>\n");
 }

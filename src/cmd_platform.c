@@ -4,7 +4,9 @@
  * that use it. */
 #include "cluster.h"
 #include "cmd.h"
+#include "cmd_platform_show.h"
 #include "error.h"
+#include "profile.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +17,7 @@ typedef struct {
     gboolean help, list;
     char *show, *fabric;
     int n_nodes, gpus_per_node;
-    double oversubscription;
+    double oversubscription, spine_oversubscription, ecmp_efficiency;
     char **names;
 } Options;
 
@@ -36,10 +38,15 @@ static gboolean options_parse(int argc, char **argv, Options *options, char **he
         {"gpus-per-node", 0, 0, G_OPTION_ARG_INT, &options->gpus_per_node,
          "GPUs used of each node (all)", "N"},
         {"fabric", 0, 0, G_OPTION_ARG_STRING, &options->fabric,
-         "rail: a leaf switch per NIC index; fat-tree: one per group of nodes (rail)",
-         "rail|fat-tree"},
+         "rail: a leaf switch per NIC index; fat-tree: one per group of nodes; fat-tree-3: "
+         "leaves in pods (rail)",
+         "rail|fat-tree|fat-tree-3"},
         {"oversubscription", 0, 0, G_OPTION_ARG_DOUBLE, &options->oversubscription,
          "a leaf's capacity down over up (1)", "RATIO"},
+        {"spine-oversubscription", 0, 0, G_OPTION_ARG_DOUBLE, &options->spine_oversubscription,
+         "a pod's capacity down over up (1)", "RATIO"},
+        {"ecmp-efficiency", 0, 0, G_OPTION_ARG_DOUBLE, &options->ecmp_efficiency,
+         "what flows hashed to cables get of a leaf's and a pod's uplinks (1)", "FRACTION"},
         {"list", 0, 0, G_OPTION_ARG_NONE, &options->list, "list the presets", NULL},
         {"show", 0, 0, G_OPTION_ARG_FILENAME, &options->show,
          "a preset's facts and their sources", "NAME"},
@@ -55,73 +62,104 @@ static gboolean options_parse(int argc, char **argv, Options *options, char **he
     return g_option_context_parse(context, &argc, &argv, error);
 }
 
-/* The preset's latencies and such that nobody has confirmed, by key. */
-static char *unverified_keys(const NodeType *node)
+/* Facts that nobody has confirmed. */
+static int n_unverified(const NodeType *node)
 {
-    GString *keys = g_string_new(NULL);
-    for (guint i = 0; i < node->facts->len; i++) {
-        const NodeFact *fact = g_ptr_array_index(node->facts, i);
-        if (fact->unverified)
-            g_string_append_printf(keys, "%s%s", keys->len > 0 ? ", " : "", fact->key);
-    }
-    return g_string_free(keys, FALSE);
+    int n = 0;
+    for (guint i = 0; i < node->facts->len; i++)
+        n += ((const NodeFact *)g_ptr_array_index(node->facts, i))->unverified;
+    return n;
+}
+
+/* Memory of the node's GPU in GiB; 0: its profile isn't installed. */
+static double gpu_memory_gib(const NodeType *node)
+{
+    g_autofree char *base = g_strconcat(node->gpu, ".json", NULL);
+    g_autofree char *file =
+        g_build_filename(experiment_data_dir(), "platforms", "gpus", base, NULL);
+    g_autoptr(Profile) profile = profile_load(file, NULL);
+    return profile ? (double)profile->memory_bytes / (1024.0 * 1024 * 1024) : 0;
+}
+
+static void list_line_print(const NodeType *node)
+{
+    g_autofree char *nvlink = node->nvlink == NVLINK_NONE
+                                  ? g_strdup("none")
+                                  : g_strdup_printf("%.0f", node->nvlink_bytes_per_s / 1e9);
+    printf("%-14s %4d  %-15s %4.0f  %11s  %4d  %8.0f  %2d of %u\n", node->name, node->n_gpus,
+           node->gpu, gpu_memory_gib(node), nvlink, node->n_nics,
+           node->nic_bytes_per_s * 8 / 1e9, n_unverified(node), node->facts->len);
 }
 
 static gboolean list_print(GError **error)
 {
     g_autoptr(GPtrArray) names = node_type_list();
-    printf("%-16s %4s  %-16s %11s %5s %9s  %s\n", "preset", "GPUs", "GPU", "NVLink GB/s",
-           "NICs", "NIC Gb/s", "unverified");
+    printf("%-14s %4s  %-15s %4s  %11s  %4s  %8s  %s\n", "preset", "GPUs", "GPU", "GiB",
+           "NVLink GB/s", "NICs", "NIC Gb/s", "unverified facts");
     for (guint i = 0; i < names->len; i++) {
         g_autoptr(NodeType) node = node_type_load(g_ptr_array_index(names, i), error);
         if (!node)
             return FALSE;
-        g_autofree char *unverified = unverified_keys(node);
-        printf("%-16s %4d  %-16s %11.0f %5d %9.0f  %s\n", node->name, node->n_gpus, node->gpu,
-               node->nvlink_bytes_per_s / 1e9, node->n_nics, node->nic_bytes_per_s * 8 / 1e9,
-               unverified);
+        list_line_print(node);
     }
     return TRUE;
 }
 
-static gboolean facts_print(const char *name, GError **error)
+static gboolean show_print(const char *name, GError **error)
 {
     g_autoptr(NodeType) node = node_type_load(name, error);
     if (!node)
         return FALSE;
-    printf("%-20s %-16s %s\n", "fact", "value", "source");
-    for (guint i = 0; i < node->facts->len; i++) {
-        const NodeFact *fact = g_ptr_array_index(node->facts, i);
-        printf("%-20s %-16s %s\n", fact->key, fact->value, fact->source);
-    }
+    g_autofree char *diagram = cmd_platform_diagram(node);
+    g_autofree char *facts = cmd_platform_facts(node);
+    printf("%s: %d x %s\n\n%s\n%s", node->name, node->n_gpus, node->gpu, diagram, facts);
     return TRUE;
 }
 
 static gboolean fabric_parse(const char *name, Fabric *fabric, GError **error)
 {
-    *fabric = g_strcmp0(name, "fat-tree") == 0 ? FABRIC_FAT_TREE : FABRIC_RAIL;
-    if (!name || *fabric == FABRIC_FAT_TREE || strcmp(name, "rail") == 0)
+    *fabric = FABRIC_RAIL;
+    if (!name)
         return TRUE;
+    for (int i = 0; i < N_FABRICS; i++) {
+        *fabric = (Fabric)i;
+        if (strcmp(fabric_name(*fabric), name) == 0)
+            return TRUE;
+    }
     g_autofree char *quoted = error_quote(name);
     g_set_error(error, ZEROSIM_ERROR, ERROR_USAGE,
-                "platform: --fabric must be rail or fat-tree, not %s", quoted);
+                "platform: --fabric must be rail, fat-tree or fat-tree-3, not %s", quoted);
     return FALSE;
+}
+
+/* Counts of the list, or --nodes. */
+static gboolean nodes_settle(const Options *options, ClusterSpec *spec, GError **error)
+{
+    if (spec->n_nodes > 0 && options->n_nodes != G_MININT) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_USAGE,
+                    "platform: --nodes can't stand beside the counts of %s", options->names[0]);
+        return FALSE;
+    }
+    if (spec->n_nodes == 0)
+        spec->n_nodes = options->n_nodes == G_MININT ? 1 : options->n_nodes;
+    return TRUE;
 }
 
 static gboolean xml_print(const Options *options, GError **error)
 {
-    g_autoptr(NodeType) node = node_type_load(options->names[0], error);
-    if (!node)
+    g_auto(ClusterSpec) spec = {0};
+    g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
+    if (!cluster_spec_parse(options->names[0], &spec, error) ||
+        !nodes_settle(options, &spec, error))
         return FALSE;
-    ClusterSpec spec = {
-        .node = node,
-        .n_nodes = options->n_nodes,
-        .gpus_per_node =
-            options->gpus_per_node == G_MININT ? node->n_gpus : options->gpus_per_node,
-        .oversubscription = options->oversubscription,
-    };
+    int used = options->gpus_per_node;
+    spec.gpus_per_node = used == G_MININT ? 0 : used == 0 ? -1 : used;
+    spec.oversubscription = options->oversubscription;
+    spec.spine_oversubscription = options->spine_oversubscription;
+    spec.ecmp_efficiency = options->ecmp_efficiency;
     if (!fabric_parse(options->fabric, &spec.fabric, error) ||
-        !cluster_spec_validate(&spec, "platform: ", error))
+        !cluster_spec_validate(&spec, "platform: ", error) ||
+        !cluster_spec_balance(&spec, notes, error))
         return FALSE;
     g_autofree char *xml = cluster_spec_write(&spec);
     fputs(xml, stdout);
@@ -130,7 +168,8 @@ static gboolean xml_print(const Options *options, GError **error)
 
 gboolean cmd_platform(int argc, char **argv, GError **error)
 {
-    g_auto(Options) options = {.n_nodes = 1, .gpus_per_node = G_MININT, .oversubscription = 1};
+    g_auto(Options)
+        options = {.n_nodes = G_MININT, .gpus_per_node = G_MININT, .oversubscription = 1};
     g_autofree char *help = NULL;
     if (!options_parse(argc, argv, &options, &help, error))
         return FALSE;
@@ -141,10 +180,11 @@ gboolean cmd_platform(int argc, char **argv, GError **error)
     }
     if (n_names + (options.list ? 1 : 0) + (options.show ? 1 : 0) != 1) {
         g_set_error(error, ZEROSIM_ERROR, ERROR_USAGE,
-                    "platform: one preset's name, --list or --show NAME is required");
+                    "platform: one preset's name (or 2*NAME+2*NAME), --list or "
+                    "--show NAME is required");
         return FALSE;
     }
     if (options.list)
         return list_print(error);
-    return options.show ? facts_print(options.show, error) : xml_print(&options, error);
+    return options.show ? show_print(options.show, error) : xml_print(&options, error);
 }

@@ -89,7 +89,7 @@ experiment too-many-nodes nodes '$anodes = 99999999999999999999'
 experiment not-a-number oversubscription '$aoversubscription = nan'
 experiment infinite oversubscription '$aoversubscription = inf'
 experiment less-than-nothing nic_bytes_per_s '$anic_bytes_per_s = -1'
-experiment not-a-choice 'fabric rail fat-tree' '$afabric = torus'
+experiment not-a-choice 'fabric rail fat-tree' '$afabric = star'
 experiment no-assignment '' '$anodes'
 experiment batches-disagree global_batch 's/^strategy.*/&\nmicro_batch = 2\nglobal_batch = 7/'
 refused 'experiment: no such platform' 'cluster.platform dgx-1' \

@@ -8,6 +8,7 @@ C_TESTS = \
 	%reldir%/test_collective \
 	%reldir%/test_error \
 	%reldir%/test_experiment \
+	%reldir%/test_fabrics \
 	%reldir%/test_json_in \
 	%reldir%/test_kernel \
 	%reldir%/test_memory \
@@ -18,6 +19,7 @@ C_TESTS = \
 	%reldir%/test_optimizer \
 	%reldir%/test_platform \
 	%reldir%/test_predict \
+	%reldir%/test_presets \
 	%reldir%/test_profile \
 	%reldir%/test_replay \
 	%reldir%/test_report \
@@ -83,7 +85,8 @@ TEST_FILES = \
 	%reldir%/platforms/two-nodes.xml \
 	%reldir%/sim_fixture.h \
 	%reldir%/step_inputs.h \
-	%reldir%/training_fixture.h
+	%reldir%/training_fixture.h \
+	%reldir%/transfer_fixture.h
 
 TESTS += $(C_TESTS) $(GOLDEN_TESTS) $(SCRIPT_TESTS)
 EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(TEST_FILES) \

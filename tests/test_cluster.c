@@ -95,6 +95,60 @@ static const struct {
     {"gpu = x", "gpu = \xff", "not a text file"},
 };
 
+/* `from` of a good mesh or PCIe node becomes `to`. */
+#define MESH                                                                                   \
+    "[node]\ngpu = x\nn_gpus = 4\nn_nics = 2\nnvlink = mesh\nnvlink_bytes_per_s = 100e9\n"     \
+    "nvlink_latency_s = 1e-6\nnvlink_wires = 0-1:2 2-3:2 0-2 1-3 0-3 1-2\n"                    \
+    "nvlink_rings = 0-1-2-3 0-1-3-2\nn_pcie_switches = 2\nn_sockets = 2\n"                     \
+    "pcie_gpu_bytes_per_s = 1e9\npcie_uplink_bytes_per_s = 1e9\nsocket_bytes_per_s = 1e9\n"    \
+    "pcie_latency_s = 0\npcie_bytes_per_s = 50e9\nnic_bytes_per_s = 10e9\n"                    \
+    "nic_efficiency_frac = 1\nnic_latency_s = 1e-6\nswitch_latency_s = 1e-6\nleaf_ports = 8\n" \
+    "cpu = intel\n"
+
+static const struct {
+    const char *from, *to, *part;
+} bad_meshes[] = {
+    {"= mesh", "= switch", "'nvlink_wires' means nothing with nvlink = switch"},
+    {"= mesh", "= none", "'nvlink_bytes_per_s' means nothing with nvlink = none"},
+    {"= mesh", "= star", "nvlink must be switch, mesh or none, not \"star\""},
+    {"nvlink_rings = 0-1-2-3 0-1-3-2\n", "", "lacks the key 'nvlink_rings'"},
+    {"n_sockets = 2\n", "", "lacks the key 'n_sockets'"},
+    {"0-1:2 2-3:2", "0-4:2 2-3:2",
+     "nvlink_wires: \"0-4:2\" must be different GPUs from 0 to 3"},
+    {"0-1:2 2-3:2", "0-0:2 2-3:2", "nvlink_wires: \"0-0:2\""},
+    {"0-1:2 2-3:2", "0-1:0 2-3:2", "nvlink_wires: \"0-1:0\""},
+    {"0-1:2 2-3:2", "0-1:2 1-0:2",
+     "nvlink_wires: 1-0:2 must be a pair of GPUs, and there once"},
+    {"0-1:2 2-3:2", "0-1-2 2-3:2", "nvlink_wires: 0-1-2 must be a pair"},
+    {"0-1:2 2-3:2", "0-1:3 2-3:2", "nvlink_wires: GPU 2 has 4 links and GPU 0 has 5"},
+    {"0-1-2-3 0", "0-1-2 0", "nvlink_rings: ring 0-1-2 must visit all 4 GPUs"},
+    {"0-1-2-3 0", "0-1-2-3:3 0",
+     "nvlink_rings: rings use 4 links from GPU 0 to GPU 1, which has 2"},
+    {"n_nics = 2", "n_nics = 6", "n_nics must be a multiple of n_gpus (4) or less, not 6"},
+    {"n_pcie_switches = 2", "n_pcie_switches = 3", "spread evenly over 3 PCIe switches"},
+    {"n_sockets = 2", "n_sockets = 3", "spread evenly"},
+    {"n_nics = 2", "n_nics = 2\nn_trays = 3", "spread evenly over 3 trays"},
+};
+
+START_TEST(a_bad_mesh_is_one_line_with_file_and_key)
+{
+    g_autofree char *dir = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
+    g_autofree char *file = g_build_filename(dir, "bad.conf", NULL);
+    g_autoptr(GString) text = g_string_new(MESH);
+    g_autoptr(GError) error = NULL;
+    ck_assert(g_file_set_contents(file, text->str, -1, NULL));
+    g_autoptr(NodeType) good = node_type_load(file, &error);
+    ck_assert_msg(good != NULL, "%s", error ? error->message : "");
+    ck_assert_uint_eq(g_string_replace(text, bad_meshes[_i].from, bad_meshes[_i].to, 1), 1);
+    ck_assert(g_file_set_contents(file, text->str, -1, NULL));
+    ck_assert_ptr_null(node_type_load(file, &error));
+    check_input_error(error, bad_meshes[_i].part);
+    check_input_error(error, "bad.conf");
+    g_unlink(file);
+    g_rmdir(dir);
+}
+END_TEST
+
 START_TEST(a_bad_node_type_is_one_line_with_file_and_key)
 {
     g_autofree char *dir = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
@@ -327,6 +381,8 @@ static Suite *suite(void)
     tcase_add_test(nodes, an_unknown_preset_is_answered_with_the_nearest_or_the_list);
     tcase_add_loop_test(nodes, a_bad_node_type_is_one_line_with_file_and_key, 0,
                         G_N_ELEMENTS(bad_node_types));
+    tcase_add_loop_test(nodes, a_bad_mesh_is_one_line_with_file_and_key, 0,
+                        G_N_ELEMENTS(bad_meshes));
     suite_add_tcase(suite, nodes);
     TCase *specs = tcase_create("specs");
     tcase_add_loop_test(specs, leaves_are_as_many_as_the_nics_need, 0, G_N_ELEMENTS(leaves));
