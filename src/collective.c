@@ -360,26 +360,25 @@ static void plan_fill(CollectivePlan *plan, const RingShape *shape, Rings *rings
 }
 
 CollectivePlan *collective_plan(const Cluster *cluster, const int *members, int n_members,
-                                CollectiveKind kind, gint64 payload_bytes, int root,
-                                const NcclOptions *options)
+                                const CollectiveCall *call, const NcclOptions *options)
 {
     CollectivePlan *plan = g_new0(CollectivePlan, 1);
     plan->flows = g_array_new(FALSE, FALSE, sizeof(Flow));
     plan->algorithm = ALGORITHM_RING;
     plan->protocol = PROTOCOL_SIMPLE;
     /* NCCL returns at once from a collective of nothing or with itself. */
-    if (n_members < 2 || payload_bytes == 0)
+    if (n_members < 2 || call->payload_bytes == 0)
         return plan;
     g_autoptr(GArray) nodes = nodes_of_members(cluster, members, n_members);
     RingShape shape = shape_of(cluster, members, n_members, nodes);
-    gboolean rooted = kind == COLLECTIVE_BROADCAST || kind == COLLECTIVE_REDUCE;
+    gboolean rooted = call->kind == COLLECTIVE_BROADCAST || call->kind == COLLECTIVE_REDUCE;
     Rings rings = {
         .members = members,
         .nodes = nodes,
-        .root = rooted ? member_index(members, n_members, root) : -1,
-        .towards_root = kind == COLLECTIVE_REDUCE,
+        .root = rooted ? member_index(members, n_members, call->root) : -1,
+        .towards_root = call->kind == COLLECTIVE_REDUCE,
     };
-    plan_fill(plan, &shape, &rings, kind, payload_bytes, options);
+    plan_fill(plan, &shape, &rings, call->kind, call->payload_bytes, options);
     return plan;
 }
 

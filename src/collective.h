@@ -28,6 +28,15 @@ typedef struct {
     int algorithm, protocol, channels;
 } NcclOptions;
 
+/* What a rank asks NCCL for. payload_bytes as nccl-tests counts: the buffer of all-reduce,
+ * broadcast and reduce, the gathered total of all-gather, the input of reduce-scatter. */
+typedef struct {
+    CollectiveKind kind;
+    gint64 payload_bytes;
+    int root;          /* rank; of broadcast and reduce only */
+    gboolean averages; /* reduces by ncclAvg, which NVSwitches can't, and not by ncclSum */
+} CollectiveCall;
+
 /* A fluid flow of a collective. Ends are ranks: GPU to GPU inside a node, the NICs of those
  * GPUs between nodes. */
 typedef struct {
@@ -43,16 +52,14 @@ typedef struct {
     double latency_s;              /* slept once, by all members together, before the flows */
     double engine_bytes_per_s;     /* wire-byte ceiling of a GPU's channels, one direction */
     double nic_engine_bytes_per_s; /* the same of a NIC */
-    double time_s; /* latency included, where these ceilings are the bottleneck */
-    GArray *flows; /* Flow */
+    double time_s;   /* latency included, where these ceilings are the bottleneck */
+    gboolean fitted; /* by constants of a calibration; else NCCL's own model */
+    GArray *flows;   /* Flow */
 } CollectivePlan;
 
-/* `members` are ranks, ascending. payload_bytes as nccl-tests counts: the buffer of all-reduce,
- * broadcast and reduce, the gathered total of all-gather, the input of reduce-scatter. root
- * counts for broadcast and reduce only. */
+/* `members` are ranks, ascending. */
 CollectivePlan *collective_plan(const Cluster *cluster, const int *members, int n_members,
-                                CollectiveKind kind, gint64 payload_bytes, int root,
-                                const NcclOptions *options);
+                                const CollectiveCall *call, const NcclOptions *options);
 void collective_plan_free(CollectivePlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CollectivePlan, collective_plan_free)
 

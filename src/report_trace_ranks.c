@@ -146,9 +146,12 @@ static void use_of(const Trace *trace, const Op *op, double time_s, TraceLinkUse
     g_autofree double *nic_bytes = g_new0(double, n_shown);
     for (int r = 0; r < n_ranks; r++)
         members[r] = r;
+    const CollectiveCall call = {.kind = op->collective,
+                                 .payload_bytes = op->payload_bytes,
+                                 .root = op->root,
+                                 .averages = op->averages};
     g_autoptr(CollectivePlan) plan =
-        collective_plan(trace->cluster, members, n_ranks, op->collective, op->payload_bytes,
-                        op->root, trace->nccl);
+        collective_plan(trace->cluster, members, n_ranks, &call, trace->nccl);
     for (guint f = 0; f < plan->flows->len; f++)
         add_flow(trace, &g_array_index(plan->flows, Flow, f), nvlink_bytes, nic_bytes);
     for (guint i = 0; i < n_shown; i++)

@@ -59,6 +59,7 @@ typedef struct {
     CollectiveKind collective;
     gint64 payload_bytes;
     int root;
+    gboolean averages; /* ncclAvg: NVSwitches can't reduce it */
     /* ALLOC and FREE */
     MemoryCategory category;
     gint64 bytes;

@@ -24,6 +24,7 @@ typedef struct {
 typedef struct {
     Algorithm algorithm;
     Protocol protocol;
+    gboolean fitted; /* time by a calibration's constants */
 } CollectiveUse;
 
 typedef struct {

@@ -30,7 +30,7 @@ void sim_result_free(SimResult *result)
 static gboolean same_collective(const Op *one, const Op *other)
 {
     return one->collective == other->collective && one->payload_bytes == other->payload_bytes &&
-           one->root == other->root;
+           one->root == other->root && one->averages == other->averages;
 }
 
 static const SimProgram *program_at(const SimReplay *replay, guint index)
@@ -93,9 +93,12 @@ static void plans_build(SimReplay *replay, const NcclOptions *nccl)
         if (plan < 0) {
             plan = (int)planned->len;
             g_array_append_val(planned, op);
+            const CollectiveCall call = {.kind = op->collective,
+                                         .payload_bytes = op->payload_bytes,
+                                         .root = op->root,
+                                         .averages = op->averages};
             g_ptr_array_add(replay->plans,
-                            collective_plan(replay->cluster, members, n_ranks, op->collective,
-                                            op->payload_bytes, op->root, nccl));
+                            collective_plan(replay->cluster, members, n_ranks, &call, nccl));
         }
         g_array_append_val(replay->plan_of, plan);
     }
@@ -245,7 +248,8 @@ static SimResult *result_new(SimReplay *replay)
     for (guint k = 0; k < replay->plan_of->len; k++) {
         const CollectivePlan *plan =
             g_ptr_array_index(replay->plans, g_array_index(replay->plan_of, int, k));
-        CollectiveUse use = {.algorithm = plan->algorithm, .protocol = plan->protocol};
+        CollectiveUse use = {
+            .algorithm = plan->algorithm, .protocol = plan->protocol, .fitted = plan->fitted};
         g_array_append_val(result->collectives, use);
         result->n_flows += plan->flows->len;
     }

@@ -162,6 +162,10 @@ static void unit_reduce(Step *step, FsdpUnit *unit)
                             MEMORY_COMMUNICATION_BUFFERS, bytes / step->n_ranks);
     int scattered = step_collective(step, STREAM_COMPUTE, "reduce_scatter", unit->name,
                                     COLLECTIVE_REDUCE_SCATTER, bytes, 0);
+    /* _get_gradient_divide_factors: NCCL averages, but for fp16, which is divided apart. */
+    if (scattered >= 0)
+        g_array_index(step->schedule->ops, Op, scattered).averages =
+            precision->reduce != DTYPE_FP16;
     schedule_wait(step->schedule, STREAM_REDUCE, scattered);
     int stored = fsdp_sharded_gradient_store(step, unit);
     fsdp->reduced = stored >= 0 ? stored : scattered;

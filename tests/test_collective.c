@@ -38,7 +38,8 @@ static CollectivePlan *plan_of(const Cluster *cluster, CollectiveKind kind, gint
     g_autofree int *members = g_new(int, n);
     for (int r = 0; r < n; r++)
         members[r] = r;
-    return collective_plan(cluster, members, n, kind, bytes, root, options);
+    const CollectiveCall call = {.kind = kind, .payload_bytes = bytes, .root = root};
+    return collective_plan(cluster, members, n, &call, options);
 }
 
 enum { A100_1, H100_1, H100_4, A100_4 };
@@ -156,7 +157,8 @@ START_TEST(one_rank_or_no_bytes_need_nothing)
     g_autoptr(Cluster) cluster = system_of(H100_1);
     int member = 3;
     g_autoptr(CollectivePlan) alone =
-        collective_plan(cluster, &member, 1, COLLECTIVE_ALL_REDUCE, 1000, 3, &automatic);
+        collective_plan(cluster, &member, 1,
+                        &(CollectiveCall){COLLECTIVE_ALL_REDUCE, 1000, 3, FALSE}, &automatic);
     g_autoptr(CollectivePlan) empty = plan_of(cluster, COLLECTIVE_ALL_REDUCE, 0, 0, &automatic);
     ck_assert_uint_eq(alone->flows->len, 0);
     ck_assert_double_eq(alone->time_s, 0);
@@ -184,8 +186,8 @@ static CollectivePlan *group_plan(int group, CollectiveKind kind, int root, Prot
     g_autoptr(Cluster) cluster =
         cluster_of("h100", 4, 8, groups[group].nics, 450e9, 50e9, "intel");
     NcclOptions options = {.algorithm = -1, .protocol = (int)protocol};
-    return collective_plan(cluster, groups[group].members, groups[group].n, kind, 1 << 28, root,
-                           &options);
+    const CollectiveCall call = {.kind = kind, .payload_bytes = 1 << 28, .root = root};
+    return collective_plan(cluster, groups[group].members, groups[group].n, &call, &options);
 }
 
 /* Bytes out of, or into, each rank over NVLink and NIC: all ranks of a node together send n

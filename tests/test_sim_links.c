@@ -13,7 +13,8 @@ START_TEST(two_flows_over_one_link_take_twice_as_long)
     g_autoptr(Cluster) cluster = bus_cluster(2);
     int members[] = {0, 1};
     g_autoptr(CollectivePlan) plan =
-        collective_plan(cluster, members, 2, COLLECTIVE_ALL_GATHER, bytes, 0, &simple);
+        collective_plan(cluster, members, 2,
+                        &(CollectiveCall){COLLECTIVE_ALL_GATHER, bytes, 0, FALSE}, &simple);
     g_autoptr(SimResult) result = run(cluster, job, &simple);
     double expected_s = plan->latency_s + 2 * ((double)bytes / 2 / 1e9);
     ck_assert_double_eq_tol(timeline_end_s(result->timeline, 0, gather), expected_s,
@@ -61,8 +62,10 @@ START_TEST(a_lone_collective_takes_the_tuners_time)
     g_autoptr(SimResult) result = run(cluster, job, &automatic);
     for (int op = 0; op < schedule_n_ops(schedule); op++) {
         const Op *one = schedule_op(schedule, op);
-        g_autoptr(CollectivePlan) plan = collective_plan(cluster, members, n, one->collective,
-                                                         one->payload_bytes, 0, &automatic);
+        const CollectiveCall call = {.kind = one->collective,
+                                     .payload_bytes = one->payload_bytes};
+        g_autoptr(CollectivePlan) plan =
+            collective_plan(cluster, members, n, &call, &automatic);
         double took_s = timeline_end_s(result->timeline, n - 1, op) -
                         timeline_start_s(result->timeline, n - 1, op);
         ck_assert_msg(fabs(took_s - plan->time_s) <= 1e-9 * plan->time_s,
@@ -86,8 +89,9 @@ START_TEST(links_carry_every_flow_on_every_hop)
     g_autoptr(SimResult) result = run(cluster, job, &automatic);
     for (int r = 0; r < 16; r++)
         members[r] = r;
-    g_autoptr(CollectivePlan) plan =
-        collective_plan(cluster, members, 16, COLLECTIVE_ALL_REDUCE, 1 << 26, 0, &automatic);
+    g_autoptr(CollectivePlan) plan = collective_plan(
+        cluster, members, 16, &(CollectiveCall){COLLECTIVE_ALL_REDUCE, 1 << 26, 0, FALSE},
+        &automatic);
     double expected = 0, sum = 0;
     for (guint i = 0; i < plan->flows->len; i++) {
         const Flow *flow = &g_array_index(plan->flows, Flow, i);
@@ -118,8 +122,9 @@ START_TEST(channels_limit_without_engine_links)
     g_autoptr(Cluster) cluster = bus_cluster(2);
     int members[] = {0, 1};
     cluster->nvlink_bytes_per_s = 1e8; /* what NCCL believes; the bus is faster */
-    g_autoptr(CollectivePlan) plan =
-        collective_plan(cluster, members, 2, COLLECTIVE_ALL_GATHER, 1000 * 1000, 0, &simple);
+    g_autoptr(CollectivePlan) plan = collective_plan(
+        cluster, members, 2, &(CollectiveCall){COLLECTIVE_ALL_GATHER, 1000 * 1000, 0, FALSE},
+        &simple);
     g_autoptr(SimResult) result = run(cluster, job, &simple);
     ck_assert_double_eq_tol(result->timeline->step_time_s, plan->time_s, 1e-12);
 }
