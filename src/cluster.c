@@ -86,16 +86,19 @@ static void rates_override(const Experiment *experiment, const ClusterSpec *spec
 static gboolean nodes_read(const Experiment *experiment, ClusterSpec *spec, const char *where,
                            GError **error)
 {
-    gboolean counted = spec->n_nodes > 0;
-    if (counted && experiment_is_set(experiment, "cluster.nodes")) {
-        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                    "%s: cluster.nodes can't stand beside the counts of cluster.platform",
-                    where);
-        return FALSE;
+    int n_nodes = count_of(experiment, "cluster.nodes", 1);
+    if (spec->n_nodes == 0) {
+        spec->n_nodes = n_nodes;
+        return TRUE;
     }
-    if (!counted)
-        spec->n_nodes = count_of(experiment, "cluster.nodes", 1);
-    return TRUE;
+    int n_counted = cluster_spec_n_nodes(spec);
+    if (!experiment_is_set(experiment, "cluster.nodes") || n_nodes == n_counted)
+        return TRUE;
+    g_set_error(
+        error, ZEROSIM_ERROR, ERROR_INPUT,
+        "%s: cluster.nodes is %d, and cluster.platform counts %d: give the same or none", where,
+        n_nodes, n_counted);
+    return FALSE;
 }
 
 static gboolean spec_read(const Experiment *experiment, const char *platform, ClusterSpec *spec,
@@ -123,6 +126,21 @@ static gboolean spec_read(const Experiment *experiment, const char *platform, Cl
     spec->ecmp_efficiency = experiment_double(experiment, "cluster.ecmp_efficiency");
     return cluster_spec_validate(spec, prefix, error) &&
            cluster_spec_balance(spec, warnings, error);
+}
+
+/* The ring of collective.c is one way around a node; NCCL runs one on every cable of a mesh. */
+static void mesh_warn(const ClusterSpec *spec, GPtrArray *warnings)
+{
+    for (int i = 0; i < cluster_spec_n_nodes(spec); i++) {
+        const NodeType *node = cluster_spec_node(spec, i);
+        if (node->nvlink != NVLINK_MESH || cluster_spec_gpus_of(spec, node) < 3)
+            continue;
+        g_ptr_array_add(warnings,
+                        g_strdup_printf("%s: collectives use one ring of its NVLink cables, "
+                                        "where NCCL uses all: they take longer here",
+                                        node->name));
+        return;
+    }
 }
 
 /* Whatever would make an override have no effect, or less than it says. */
@@ -188,6 +206,7 @@ static Cluster *preset_build(const Experiment *experiment, GPtrArray *warnings, 
     if (!spec_read(experiment, platform, &spec, warnings, error))
         return NULL;
     spec_warn(experiment, &spec, warnings);
+    mesh_warn(&spec, warnings);
     g_autofree char *xml = cluster_spec_write(&spec);
     g_autofree char *file = temporary_write(xml, error);
     if (!file)

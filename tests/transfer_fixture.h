@@ -12,6 +12,7 @@
 #include <simgrid/host.h>
 #include <simgrid/link.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <xbt/dynar.h>
 
@@ -121,6 +122,7 @@ static Cluster *preset(const char *const *overrides)
     g_autoptr(GError) error = NULL;
     Cluster *cluster = cluster_build(experiment, warnings, &error);
     ck_assert_msg(cluster != NULL, "%s", error ? error->message : "");
-    ck_assert_uint_eq(warnings->len, 0);
+    for (guint i = 0; i < warnings->len; i++) /* the one that a mesh always has */
+        ck_assert_ptr_nonnull(strstr(g_ptr_array_index(warnings, i), "NVLink cables"));
     return cluster;
 }
