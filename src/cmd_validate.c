@@ -3,6 +3,7 @@
 #include "cmd.h"
 #include "cmd_progress.h"
 #include "error.h"
+#include "validate_errors.h"
 #include "validate_report.h"
 
 #include <stdio.h>
@@ -119,6 +120,9 @@ gboolean cmd_validate(int argc, char **argv, GError **error)
     if (outcomes == NULL)
         return FALSE;
     g_clear_pointer(&progress, cmd_progress_free);
+    if (arguments.write_errors != NULL &&
+        !validate_errors_write(outcomes, arguments.write_errors, error))
+        return FALSE;
     format->write(outcomes, stdout);
     return TRUE;
 }

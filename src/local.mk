@@ -77,13 +77,16 @@ libzerosim_a_SOURCES += \
 libzerosim_a_SOURCES += \
 	%reldir%/validate.c %reldir%/validate.h %reldir%/validate_capacity.c \
 	%reldir%/validate_case.c %reldir%/validate_case.h %reldir%/validate_csv.c \
-	%reldir%/validate_csv.h %reldir%/validate_memory.c %reldir%/validate_model.c \
-	%reldir%/validate_nccl.c %reldir%/validate_platform.c %reldir%/validate_record.c \
-	%reldir%/validate_record.h %reldir%/validate_report.c %reldir%/validate_report.h \
-	%reldir%/validate_rows.h %reldir%/validate_run.c %reldir%/validate_steps.c \
-	%reldir%/validate_steps.h %reldir%/validate_steps_keys.c \
-	%reldir%/validate_summary.c %reldir%/validate_summary.h
-libzerosim_a_SOURCES += %reldir%/cmd_validate.c
+	%reldir%/validate_csv.h %reldir%/validate_errors.c %reldir%/validate_errors.h \
+	%reldir%/validate_estimator.c %reldir%/validate_estimator.h %reldir%/validate_memory.c \
+	%reldir%/validate_model.c %reldir%/validate_nccl.c %reldir%/validate_platform.c \
+	%reldir%/validate_record.c %reldir%/validate_record.h %reldir%/validate_report.c \
+	%reldir%/validate_report.h %reldir%/validate_rows.h %reldir%/validate_run.c \
+	%reldir%/validate_stand_in.c %reldir%/validate_stand_in.h %reldir%/validate_steps.c \
+	%reldir%/validate_steps.h %reldir%/validate_steps_keys.c %reldir%/validate_summary.c \
+	%reldir%/validate_summary.h
+libzerosim_a_SOURCES += %reldir%/cmd_validate.c %reldir%/metrics_expected.c \
+	%reldir%/metrics_expected.h
 
 # -- program
 libzerosim_a_SOURCES += \

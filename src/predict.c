@@ -78,6 +78,16 @@ void predict_write_memory_csv(const Inputs *inputs, const Job *job, const SimRes
     memory_csv_write(job_program(job, rank), sim->timeline, rank, out);
 }
 
+/* What validation found of results like this one. */
+static gboolean expect_error(Result *result, GError **error)
+{
+    const Training *training = &result->training;
+    const ExpectedErrorKey key = {
+        framework_name(training->framework), strategy_name(training->strategy),
+        expected_error_provenance(result->kernel_source_frac), result->n_ranks};
+    return expected_error_lookup(NULL, &key, &result->expected_error, error);
+}
+
 Result *predict_observed(const Inputs *inputs, PredictObserver observe, void *data,
                          GError **error)
 {
@@ -90,14 +100,16 @@ Result *predict_observed(const Inputs *inputs, PredictObserver observe, void *da
     g_autoptr(SimResult) sim = sim_run(inputs->cluster, job, &inputs->nccl, error);
     if (sim == NULL)
         return NULL;
-    Result *result = metrics_compute(inputs->model, inputs->training, inputs->profile,
-                                     inputs->cluster, job, sim);
+    g_autoptr(Result) result = metrics_compute(inputs->model, inputs->training, inputs->profile,
+                                               inputs->cluster, job, sim);
+    if (!expect_error(result, error))
+        return NULL;
     result->inputs = g_steal_pointer(&record);
     label_foreign_framework(result, inputs);
     copy_warnings(inputs->warnings, result->warnings);
     if (observe != NULL)
         observe(inputs, job, sim, data);
-    return result;
+    return g_steal_pointer(&result);
 }
 
 Result *predict(const Inputs *inputs, GError **error)

@@ -66,6 +66,13 @@ static json_t *memory_object(const Result *result)
                      categories_object(memory->by_category_at_peak));
 }
 
+static json_t *expected_error_object(const ExpectedError *expected)
+{
+    if (!(expected->p50_frac > 0))
+        return json_null();
+    return json_pack("{s:f, s:f}", "p50", expected->p50_frac, "p90", expected->p90_frac);
+}
+
 static json_t *confidence_object(const Result *result)
 {
     json_t *kernels = json_object();
@@ -73,9 +80,9 @@ static json_t *confidence_object(const Result *result)
         g_autofree char *name = g_strdup_printf("%s_frac", time_source_name((TimeSource)s));
         json_object_set_new(kernels, name, json_real(result->kernel_source_frac[s]));
     }
-    return json_pack("{s:o, s:{s:f, s:f}, s:n}", "kernels", kernels, "comm", "fitted_frac",
+    return json_pack("{s:o, s:{s:f, s:f}, s:o}", "kernels", kernels, "comm", "fitted_frac",
                      result->comm_fitted_frac, "modelled_frac", result->comm_modelled_frac,
-                     "expected_error_frac");
+                     "expected_error_frac", expected_error_object(&result->expected_error));
 }
 
 static json_t *warnings_array(const GPtrArray *warnings)

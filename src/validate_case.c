@@ -67,12 +67,16 @@ gboolean validate_case_set(ValidateCase *c, GError **error, const char *format, 
 gboolean validate_case_wish(ValidateCase *c, const char *assignment, const char *instead,
                             const char *what, GError **error)
 {
+    if (!experiment_set(c->experiment, assignment, NULL)) {
+        outcome_assume(c->outcome, what);
+        return experiment_set(c->experiment, instead, error);
+    }
     Fallback *fallback = g_new0(Fallback, 1);
     fallback->key = g_strndup(assignment, strcspn(assignment, "="));
     fallback->instead = g_strdup(instead);
     fallback->what = g_strdup(what);
     g_ptr_array_add(c->fallbacks, fallback);
-    return experiment_set(c->experiment, assignment, error);
+    return TRUE;
 }
 
 void validate_case_assume(ValidateCase *c, const char *format, ...)

@@ -24,8 +24,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ValidateCase, validate_case_free)
 gboolean validate_case_set(ValidateCase *c, GError **error, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
 
-/* The same, and `instead` where the program knows the value and doesn't model it; the outcome
- * then assumes `what`. */
+/* The same, and `instead` where the program doesn't know the value or doesn't model it; the
+ * outcome then assumes `what`. */
 gboolean validate_case_wish(ValidateCase *c, const char *assignment, const char *instead,
                             const char *what, GError **error);
 

@@ -2,6 +2,7 @@
 /* Published training steps: the steady step's time and peak of a row's experiment beside the
  * row's. How text becomes keys is validate_steps_keys.c's business. */
 #include "validate_steps.h"
+#include "metrics_expected.h"
 #include "validate_rows.h"
 
 #include <math.h>
@@ -11,12 +12,8 @@
 
 static void note_provenance(Outcome *outcome, const Result *result)
 {
-    int most = 0;
-    for (int i = 1; i < N_TIME_SOURCES; i++)
-        if (result->kernel_source_frac[i] > result->kernel_source_frac[most])
-            most = i;
     g_free(outcome->provenance);
-    outcome->provenance = g_strdup(time_source_name((TimeSource)most));
+    outcome->provenance = g_strdup(expected_error_provenance(result->kernel_source_frac));
 }
 
 typedef struct {

@@ -14,6 +14,8 @@ typedef struct {
     const char *stack;
     const char *framework;
     const char *fsdp_version; /* of framework pytorch */
+    const char *prefetch;     /* of FSDP1; NULL: its default */
+    const char *flash;        /* what it means by "flash"; NULL: FlashAttention-2 */
     const char *reduce_dtype; /* of FSDP; NULL: the compute type */
     const char *optimizer_implementation;
     double gradient_clipping;

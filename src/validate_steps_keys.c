@@ -9,24 +9,63 @@
 #include <string.h>
 
 static const Trainer trainers[] = {
-    /* DecoupledAdamW steps parameter by parameter (composer/optim/decoupled_weight_decay.py);
+    /* Composer's defaults are BACKWARD_POST (composer/trainer/mosaic_fsdp.py) and
+     * DecoupledAdamW, which steps parameter by parameter
+     * (composer/optim/decoupled_weight_decay.py); flash-attn 1.0 is in setup.py's gpu extra;
      * the yaml files clip at 1. */
-    {"llm-foundry", "pytorch", "pytorch", "1", NULL, "loop", 1, NULL},
+    {.word = "llm-foundry",
+     .stack = "pytorch",
+     .framework = "pytorch",
+     .fsdp_version = "1",
+     .prefetch = "post",
+     .flash = "flash1",
+     .optimizer_implementation = "loop",
+     .gradient_clipping = 1},
     /* torchtitan/config_manager.py: reduce in fp32, clip at 1 */
-    {"torchtitan", "pytorch", "pytorch", "2", "fp32", NULL, 1, NULL},
+    {.word = "torchtitan",
+     .stack = "pytorch",
+     .framework = "pytorch",
+     .fsdp_version = "2",
+     .reduce_dtype = "fp32",
+     .gradient_clipping = 1},
     /* fms_fsdp/policies/mixed_precision.py: reduce in bf16; main_training_llama.py clips at 1
      */
-    {"fms-fsdp", "pytorch", "pytorch", "1", NULL, NULL, 1, NULL},
-    {"llm.c", "llm.c", "paper", NULL, NULL, "fused", 1, "llm.c as the ZeRO paper's schedule"},
-    {"jax", "jax-xla", "pytorch", "2", NULL, "fused", 1, "XLA as PyTorch"},
-    {"nanogpt", "pytorch", "pytorch", "2", NULL, "fused", 1, NULL},
-    {"tinyllama", "pytorch", "pytorch", "1", NULL, "fused", 1, NULL},
+    {.word = "fms-fsdp",
+     .stack = "pytorch",
+     .framework = "pytorch",
+     .fsdp_version = "1",
+     .gradient_clipping = 1},
+    {.word = "llm.c",
+     .stack = "llm.c",
+     .framework = "paper",
+     .optimizer_implementation = "fused",
+     .gradient_clipping = 1,
+     .stand_in = "llm.c as the ZeRO paper's schedule"},
+    {.word = "jax",
+     .stack = "jax-xla",
+     .framework = "pytorch",
+     .fsdp_version = "2",
+     .optimizer_implementation = "fused",
+     .gradient_clipping = 1,
+     .stand_in = "XLA as PyTorch"},
+    {.word = "nanogpt",
+     .stack = "pytorch",
+     .framework = "pytorch",
+     .fsdp_version = "2",
+     .optimizer_implementation = "fused",
+     .gradient_clipping = 1},
+    {.word = "tinyllama",
+     .stack = "pytorch",
+     .framework = "pytorch",
+     .fsdp_version = "1",
+     .optimizer_implementation = "fused",
+     .gradient_clipping = 1},
     /* -- programs end here; below are libraries */
-    {"deepspeed zero", "deepspeed", "deepspeed", NULL, NULL, NULL, 0, NULL},
-    {"fsdp2", "pytorch", "pytorch", "2", NULL, NULL, 0, NULL},
-    {"fsdp", "pytorch", "pytorch", "1", NULL, NULL, 0, NULL},
-    {"deepspeed", "deepspeed", "deepspeed", NULL, NULL, NULL, 0, NULL},
-    {"", "pytorch", "pytorch", "2", NULL, NULL, 0, NULL},
+    {.word = "deepspeed zero", .stack = "deepspeed", .framework = "deepspeed"},
+    {.word = "fsdp2", .stack = "pytorch", .framework = "pytorch", .fsdp_version = "2"},
+    {.word = "fsdp", .stack = "pytorch", .framework = "pytorch", .fsdp_version = "1"},
+    {.word = "deepspeed", .stack = "deepspeed", .framework = "deepspeed"},
+    {.word = "", .stack = "pytorch", .framework = "pytorch", .fsdp_version = "2"},
 };
 enum { N_PROGRAMS = 7, N_TRAINERS = G_N_ELEMENTS(trainers) };
 
@@ -187,8 +226,10 @@ static gboolean set_strategy(ValidateCase *c, const StepRow *s, GError **error)
     if (trainer->reduce_dtype != NULL &&
         !validate_case_set(c, error, "training.reduce_dtype=%s", trainer->reduce_dtype))
         return FALSE;
-    g_autofree char *version = g_strconcat("fsdp.version=", trainer->fsdp_version, NULL);
-    return validate_case_wish(c, version, "fsdp.version=2", "FSDP1 as FSDP2", error);
+    if (trainer->prefetch != NULL &&
+        !validate_case_set(c, error, "fsdp.backward_prefetch=%s", trainer->prefetch))
+        return FALSE;
+    return validate_case_set(c, error, "fsdp.version=%s", trainer->fsdp_version);
 }
 
 /* PyTorch rows say bf16 and mean 16-bit compute over fp32 parameters; elsewhere 16-bit
@@ -222,6 +263,12 @@ static gboolean set_attention(ValidateCase *c, const StepRow *s, GError **error)
         /* Flash attention needs an Ampere GPU. */
         attention = step_text_has(csv_row_text(s->row, "gpu"), "V100") ? "eager" : "sdpa";
         validate_case_assume(c, "attention %s", attention);
+    }
+    if (s->trainer->flash != NULL && strcmp(attention, "flash2") == 0 &&
+        !step_text_has(s->attention, "2")) {
+        g_autofree char *wish = g_strconcat("training.attention=", s->trainer->flash, NULL);
+        return validate_case_wish(c, wish, "training.attention=flash2",
+                                  "FlashAttention-2 in place of 1", error);
     }
     return validate_case_set(c, error, "training.attention=%s", attention);
 }

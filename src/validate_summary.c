@@ -2,6 +2,8 @@
 /* Grouping of outcomes and the statistics of their errors. */
 #include "validate_summary.h"
 
+#include "metrics_expected.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -26,26 +28,35 @@ static gboolean is_other(const Outcome *outcome)
     return !is_xla(outcome) && !is_pytorch_a(outcome);
 }
 
-static gboolean is_capacity_measured(const Outcome *outcome)
+static gboolean is_measured(const Outcome *outcome)
 {
     return strcmp(outcome->stack, "measured") == 0;
 }
 
-static gboolean is_capacity_theory(const Outcome *outcome)
+static gboolean is_formula(const Outcome *outcome)
 {
-    return !is_capacity_measured(outcome);
+    return !is_measured(outcome);
+}
+
+/* 64 KiB to 8 GiB, where bandwidth counts, and nothing odd in the log. */
+static gboolean is_sound(const Outcome *outcome)
+{
+    return strcmp(outcome->quality, "ok") == 0 && outcome->size_bytes >= 65536 &&
+           outcome->size_bytes <= 8589934592.0;
 }
 
 const Class validate_classes[] = {
     {VALIDATE_STEPS, "step_time_s", "step time, PyTorch, quality A", is_pytorch_a},
-    {VALIDATE_STEPS, "step_time_s", "step time, other frameworks and qualities", is_other},
-    {VALIDATE_STEPS, "step_time_s", "step time, JAX/XLA (no headline: another compiler)",
+    {VALIDATE_STEPS, "step_time_s", "step time, other trainers and qualities", is_other},
+    {VALIDATE_STEPS, "step_time_s", "step time, JAX/XLA (another compiler: no headline)",
      is_xla},
     {VALIDATE_STEPS, "peak_bytes", "peak memory of steps", is_any},
-    {VALIDATE_MEMORY, "bytes", "memory", is_any},
-    {VALIDATE_CAPACITY, "max_params", "largest model, by formula", is_capacity_theory},
-    {VALIDATE_CAPACITY, "max_params", "largest model, measured", is_capacity_measured},
-    {VALIDATE_NCCL, "time_s", "collectives, all sizes", is_any},
+    {VALIDATE_MEMORY, "bytes", "memory by formula", is_formula},
+    {VALIDATE_MEMORY, "bytes", "memory, measured", is_measured},
+    {VALIDATE_CAPACITY, "max_params", "largest model by formula", is_formula},
+    {VALIDATE_CAPACITY, "max_params", "largest model, measured", is_measured},
+    {VALIDATE_NCCL, "time_s", "collectives, 64 KiB to 8 GiB, sound logs", is_sound},
+    {VALIDATE_NCCL, "time_s", "collectives, all sizes and logs", is_any},
 };
 const int validate_n_classes = G_N_ELEMENTS(validate_classes);
 
@@ -56,11 +67,6 @@ gboolean class_has(const Class *class, const Outcome *outcome)
 }
 
 /* ---- names of groups ---- */
-
-const char *scale_class_name(int n_gpus)
-{
-    return n_gpus <= 8 ? "1 to 8 GPUs" : n_gpus <= 64 ? "9 to 64 GPUs" : "over 64 GPUs";
-}
 
 static const struct {
     double below;
@@ -102,7 +108,7 @@ static const char *group_of(const Outcome *outcome, Grouping grouping)
     case GROUP_SIZE:
         return size_name(outcome);
     case GROUP_SCALE:
-        return scale_class_name(outcome->n_gpus);
+        return expected_error_scale(outcome->n_gpus);
     case N_GROUPINGS:
         break;
     }
@@ -124,15 +130,15 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Linear between order statistics; the array is sorted. */
-static double quantile(const GArray *sorted, double frac)
+double summary_quantile(GArray *values, double frac)
 {
-    if (sorted->len == 0)
+    if (values->len == 0)
         return NAN;
-    const double at = frac * (sorted->len - 1);
+    g_array_sort(values, compare_doubles);
+    const double at = frac * (values->len - 1);
     const guint below = (guint)at;
-    const double low = g_array_index(sorted, double, below);
-    const double high = g_array_index(sorted, double, MIN(below + 1, sorted->len - 1));
+    const double low = g_array_index(values, double, below);
+    const double high = g_array_index(values, double, MIN(below + 1, values->len - 1));
     return low + (at - below) * (high - low);
 }
 
@@ -157,17 +163,15 @@ static GroupErrors *group_compute(const char *name, const GPtrArray *members)
         g_array_append_val(errors, absolute);
         log_sum += fabs(log(1 + error));
     }
-    g_array_sort(signed_errors, compare_doubles);
-    g_array_sort(errors, compare_doubles);
     GroupErrors *group = g_new0(GroupErrors, 1);
     *group = (GroupErrors){
         .name = g_strdup(name),
         .n_rows = (int)members->len,
         .n_predicted = (int)errors->len,
-        .median_error_frac = quantile(errors, 0.5),
-        .p90_error_frac = quantile(errors, 0.9),
-        .worst_error_frac = quantile(errors, 1),
-        .median_bias_frac = quantile(signed_errors, 0.5),
+        .median_error_frac = summary_quantile(errors, 0.5),
+        .p90_error_frac = summary_quantile(errors, 0.9),
+        .worst_error_frac = summary_quantile(errors, 1),
+        .median_bias_frac = summary_quantile(signed_errors, 0.5),
         .geometric_mean_error_frac = errors->len ? exp(log_sum / errors->len) - 1 : NAN,
     };
     return group;

@@ -48,7 +48,7 @@ GPtrArray *summary_compute(const GPtrArray *outcomes, const Class *class, Groupi
 
 const char *grouping_name(Grouping grouping);
 
-/* "1 node", "2 to 8 nodes' worth", …: how far a job reaches, by its GPUs. */
-const char *scale_class_name(int n_gpus);
+/* Linear between order statistics; sorts the doubles. NAN: there are none. */
+double summary_quantile(GArray *values, double frac);
 
 G_END_DECLS
