@@ -132,7 +132,9 @@ static void print_table(const Model *model, const Summary *s)
     printf("activations kept, GiB:  none %.3f  selective %.3f  full %.3f checkpointing\n",
            (double)s->saved_none_bytes / GIB, (double)s->saved_selective_bytes / GIB,
            (double)s->saved_full_bytes / GIB);
-    printf("model FLOPs a token (6 N + 12 L H Q T): %.6g\n", model->flops_per_token);
+    const gboolean listed = strcmp(model->family, "layers") == 0;
+    printf("model FLOPs a token (%s): %.6g\n", listed ? "3 x forward" : "6 N + 12 L H Q T",
+           model->flops_per_token);
     for (guint i = 0; i < s->warnings->len; i++)
         printf("warning: %s\n", (const char *)g_ptr_array_index(s->warnings, i));
 }
@@ -309,8 +311,8 @@ static gboolean arguments_parse(int argc, char **argv, Arguments *a, char **help
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     g_option_context_set_help_enabled(context, FALSE);
     g_option_context_set_summary(
-        context, "Describes a Hugging Face config.json, or a shipped model by name: "
-                 "parameters,\nfloating-point operations and the activations of one "
+        context, "Describes a Hugging Face config.json, a layer list, or a shipped model by "
+                 "name:\nparameters, floating-point operations and the activations of one "
                  "micro-batch.");
     g_option_context_add_main_entries(context, entries, NULL);
     *help = g_option_context_get_help(context, TRUE, NULL);

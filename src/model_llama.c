@@ -119,8 +119,8 @@ static gboolean read_qwen2(ModelBuild *build, Decoder *d, GError **error)
     if (!json_in_bool(&build->config, "use_sliding_window", FALSE, &windows, error) ||
         !json_in_int(&build->config, "max_window_layers", FALSE, 0, G_MAXINT, &first, error))
         return FALSE;
-    if (!windows)
-        return TRUE;
+    if (!windows) /* layer_types may be there, and says nothing then */
+        return read_layer_types(build, d, error);
     g_autofree char *local = g_strnfill((gsize)d->layers, 'l');
     memset(local, 'g', (gsize)MIN(first, d->layers));
     d->window = 4096;

@@ -16,6 +16,7 @@ C_TESTS = \
 	%reldir%/test_model \
 	%reldir%/test_model_families \
 	%reldir%/test_model_list \
+	%reldir%/test_model_refusals \
 	%reldir%/test_optimizer \
 	%reldir%/test_platform \
 	%reldir%/test_predict \
@@ -28,6 +29,7 @@ C_TESTS = \
 	%reldir%/test_sim \
 	%reldir%/test_sim_links \
 	%reldir%/test_step \
+	%reldir%/test_step_knobs \
 	%reldir%/test_step_states \
 	%reldir%/test_step_volumes \
 	%reldir%/test_timeline \
@@ -96,6 +98,8 @@ AM_DEFAULT_SOURCE_EXT = .c
 %canon_reldir%_test_replay_SOURCES = %reldir%/test_replay.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h
 %canon_reldir%_test_step_SOURCES = %reldir%/test_step.c %reldir%/step_inputs.c \
+	%reldir%/step_inputs.h
+%canon_reldir%_test_step_knobs_SOURCES = %reldir%/test_step_knobs.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h
 %canon_reldir%_test_step_states_SOURCES = %reldir%/test_step_states.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h
