@@ -66,6 +66,9 @@ const ExperimentKey experiment_keys[] = {
     {"ddp", "no_sync", KEY_BOOL, NULL, 0, 0, "true", "only the last micro-step reduces"},
     {"ddp", "parameters_as_bucket_view", KEY_BOOL, NULL, 0, 0, "false", "ZeroRedundancyOptimizer: one flat broadcast a rank"},
 
+    {"ddp", "static_graph", KEY_BOOL, NULL, 0, 0, "false", "the graph never changes"},
+    {"ddp", "find_unused_parameters", KEY_BOOL, NULL, 0, 0, "false", "no bucket rebuild; a bitmap is reduced"},
+    {"ddp", "mixed_precision", KEY_CHOICE, "none|bf16|fp16", 0, 0, "none", "native mixed precision: param_dtype"},
     {"fsdp", "version", KEY_CHOICE, "2|1", 0, 0, "2", "fully_shard (2) or FullyShardedDataParallel (1)"},
     {"fsdp", "reshard_after_forward", KEY_BOOL, NULL, 0, 0, NULL, "default: zero3 true, zero2 false"},
     {"fsdp", "sync_every_micro_step", KEY_BOOL, NULL, 0, 0, "true", "reduce-scatter in each micro-step"},
@@ -74,8 +77,12 @@ const ExperimentKey experiment_keys[] = {
     {"fsdp", "backward_prefetch", KEY_CHOICE, "pre|post|none", 0, 0, "pre", "FSDP1: BACKWARD_PRE, BACKWARD_POST or None"},
     {"fsdp", "forward_prefetch", KEY_BOOL, NULL, 0, 0, "false", "FSDP1: gather the next unit before this forward"},
     {"fsdp", "limit_all_gathers", KEY_BOOL, NULL, 0, 0, "true", "FSDP1: the host waits before a third all-gather"},
+    {"fsdp", "wrap", KEY_CHOICE, "block|size|none", 0, 0, "block", "units: each transformer block, by size, or the root alone"},
+    {"fsdp", "wrap_min_numel", KEY_INT, NULL, 1, 1e15, "100000000", "wrap = size: parameters that make a module a unit"},
+    {"fsdp", "wrap_names", KEY_STRING, NULL, 0, 0, NULL, "further units by layer name, * allowed: \"lm_head,*norm;*embed*\""},
     {"fsdp", "fp8_all_gather", KEY_BOOL, NULL, 0, 0, "false", "parameters are gathered in fp8"},
 
+    {"deepspeed", "leaf_modules", KEY_CHOICE, "layer|block", 0, 0, "layer", "ZeRO-3 fetches each layer, or each block as a leaf module"},
     {"deepspeed", "version", KEY_STRING, NULL, 0, 0, "0.19.6", "DeepSpeed release; any other key is a member of ds_config.json"},
 };
 /* clang-format on */

@@ -10,11 +10,13 @@
 #include <string.h>
 
 typedef struct {
-    GArray *buckets;   /* Bucket, launch order */
-    int *bucket_of;    /* parameter → bucket */
-    int *pending;      /* bucket → gradients that are still to come */
-    int *reduced;      /* bucket → its all-reduce; -1 */
-    guint next_bucket; /* buckets launch strictly in order */
+    GArray *buckets;    /* Bucket, launch order */
+    int *bucket_of;     /* parameter → bucket */
+    int *pending;       /* bucket → gradients that are still to come */
+    int *reduced;       /* bucket → its all-reduce; -1 */
+    guint next_bucket;  /* buckets launch strictly in order */
+    int low_precision;  /* ALLOC of the parameters' 16-bit copies; -1 */
+    int wide_gradients; /* ALLOC of .grad where gradients are widened after the reduction; -1 */
 } Ddp;
 
 gboolean step_gives_whole_tensors(const Training *training)
@@ -50,6 +52,12 @@ int *step_ddp_owners(const Model *model, int n_ranks)
         load[least] += model_parameter(model, order[i])->numel;
     }
     return owners;
+}
+
+/* Native mixed precision: the layers see 16-bit copies of the parameters. */
+static gboolean casts_parameters(const Step *step)
+{
+    return step->training->precision.forward != step->training->precision.parameter;
 }
 
 static gboolean synchronises(const Step *step)
@@ -106,16 +114,48 @@ static void persistent_memory(Step *step)
         state_bytes;
 }
 
+static GArray *buckets_rebuilt(const Step *step, int bytes_per_element)
+{
+    const DdpKnobs *knobs = &step->training->ddp;
+    g_autofree int *order = bucket_ready_order(step->model);
+
+    return bucket_assign(step->model, order, bytes_per_element, knobs->first_bucket_bytes,
+                         knobs->bucket_cap_bytes);
+}
+
+/* With unused parameters in a dynamic graph the buckets of the first iteration stay:
+ * registration order, then reversed, so that the small bucket is reduced last. */
+static GArray *buckets_before_rebuild(const Step *step, int bytes_per_element)
+{
+    const DdpKnobs *knobs = &step->training->ddp;
+    guint n = step->model->parameters->len;
+    g_autofree int *order = g_new(int, n + 1);
+
+    for (guint p = 0; p < n; p++)
+        order[p] = (int)p;
+    GArray *buckets = bucket_assign(step->model, order, bytes_per_element,
+                                    knobs->first_bucket_bytes, knobs->bucket_cap_bytes);
+    for (guint b = 0; b < buckets->len / 2; b++) {
+        Bucket *front = &g_array_index(buckets, Bucket, b);
+        Bucket *back = &g_array_index(buckets, Bucket, buckets->len - 1 - b);
+        Bucket swap = *front;
+        *front = *back;
+        *back = swap;
+    }
+    return buckets;
+}
+
 static void ddp_start(Step *step)
 {
     Ddp *ddp = g_new0(Ddp, 1);
     const DdpKnobs *knobs = &step->training->ddp;
-    g_autofree int *order = bucket_ready_order(step->model);
+    int bytes_per_element = dtype_bytes(step->training->precision.reduce);
 
     step->state = ddp;
-    ddp->buckets =
-        bucket_assign(step->model, order, dtype_bytes(step->training->precision.reduce),
-                      knobs->first_bucket_bytes, knobs->bucket_cap_bytes);
+    ddp->low_precision = ddp->wide_gradients = -1;
+    ddp->buckets = knobs->find_unused_parameters && !knobs->static_graph
+                       ? buckets_before_rebuild(step, bytes_per_element)
+                       : buckets_rebuilt(step, bytes_per_element);
     ddp->bucket_of = g_new(int, step->model->parameters->len + 1);
     ddp->pending = g_new(int, ddp->buckets->len + 1);
     ddp->reduced = g_new(int, ddp->buckets->len + 1);
@@ -127,12 +167,30 @@ static void ddp_start(Step *step)
     persistent_memory(step);
 }
 
+/* The 16-bit copies are made on a stream of their own before forward. */
+static void low_precision_make(Step *step)
+{
+    Ddp *ddp = step->state;
+    const Precision *precision = &step->training->precision;
+    gint64 n = step->model->n_parameters;
+
+    if (!casts_parameters(step))
+        return;
+    ddp->low_precision = step_alloc(step, STREAM_REDUCE, "16-bit copies", "parameters",
+                                    MEMORY_TEMPORARIES, n * dtype_bytes(precision->forward));
+    schedule_wait_stream(step->schedule, STREAM_REDUCE, STREAM_COMPUTE);
+    int cast = step_cast(step, STREAM_REDUCE, "cast", "parameters", n, precision->parameter,
+                         precision->forward);
+    schedule_wait(step->schedule, STREAM_COMPUTE, cast);
+}
+
 /* Buffers are broadcast from rank 0 in the forward after a synchronising backward. */
 static void ddp_begin_micro_step(Step *step)
 {
     const DdpKnobs *knobs = &step->training->ddp;
 
     step->phase = PHASE_FORWARD;
+    low_precision_make(step);
     if (!knobs->broadcast_buffers || (knobs->no_sync && step->micro_step > 0))
         return;
     int broadcast = step_collective(step, STREAM_COMPUTE, "broadcast", "buffers",
@@ -174,27 +232,48 @@ static void ddp_gradient_ready(Step *step, int parameter)
                        model_parameter(step->model, parameter)->name, KERNEL_COPY,
                        step_numel(step, parameter) *
                            dtype_bytes(step->training->precision.reduce));
-    if (step->training->ddp.gradient_as_bucket_view)
+    if (step->training->ddp.gradient_as_bucket_view || casts_parameters(step))
         step_release(step, STREAM_COMPUTE, &step->stored_gradient[parameter]);
     ddp->pending[ddp->bucket_of[parameter]]--;
     while (ddp->next_bucket < ddp->buckets->len && ddp->pending[ddp->next_bucket] == 0)
         bucket_launch(step, ddp->next_bucket++);
 }
 
+static void bucket_finalize(Step *step, guint b)
+{
+    Ddp *ddp = step->state;
+    const Precision *precision = &step->training->precision;
+    gint64 bytes = g_array_index(ddp->buckets, Bucket, b).bytes;
+    g_autofree char *name = g_strdup_printf("bucket %u", b);
+
+    schedule_wait(step->schedule, STREAM_COMPUTE, ddp->reduced[b]);
+    if (casts_parameters(step)) {
+        if (ddp->wide_gradients < 0)
+            ddp->wide_gradients =
+                step_alloc(step, STREAM_COMPUTE, "fp32", "gradients", MEMORY_GRADIENTS,
+                           step->model->n_parameters * dtype_bytes(precision->gradient));
+        step_cast(step, STREAM_COMPUTE, "widen", name, bytes / dtype_bytes(precision->reduce),
+                  precision->reduce, precision->gradient);
+    } else if (!step->training->ddp.gradient_as_bucket_view) {
+        step_stream_kernel(step, STREAM_COMPUTE, "copy back", name, KERNEL_COPY, bytes);
+    }
+}
+
 /* finalize_backward: waits bucket after bucket and copies the result back into .grad. */
 static void ddp_end_backward(Step *step)
 {
-    const Ddp *ddp = step->state;
+    Ddp *ddp = step->state;
 
+    step_release(step, STREAM_COMPUTE, &ddp->low_precision);
     if (!synchronises(step) || !wrapped(step))
         return;
-    for (guint b = 0; b < ddp->buckets->len; b++) {
-        g_autofree char *name = g_strdup_printf("bucket %u", b);
-        schedule_wait(step->schedule, STREAM_COMPUTE, ddp->reduced[b]);
-        if (!step->training->ddp.gradient_as_bucket_view)
-            step_stream_kernel(step, STREAM_COMPUTE, "copy back", name, KERNEL_COPY,
-                               g_array_index(ddp->buckets, Bucket, b).bytes);
-    }
+    if (step->training->ddp.find_unused_parameters && !step->training->ddp.static_graph)
+        schedule_wait(step->schedule, STREAM_COMPUTE,
+                      step_collective(step, STREAM_COMPUTE, "all_reduce", "used parameters",
+                                      COLLECTIVE_ALL_REDUCE,
+                                      4 * (gint64)step->model->parameters->len, 0));
+    for (guint b = 0; b < ddp->buckets->len; b++)
+        bucket_finalize(step, b);
 }
 
 /* ZeroRedundancyOptimizer.step: each rank broadcasts what it updated, tensor by tensor or as
@@ -230,6 +309,7 @@ static void ddp_update(Step *step)
     if (step->owners)
         broadcast_updates(step);
     step_release_gradients(step);
+    step_release(step, STREAM_COMPUTE, &((Ddp *)step->state)->wide_gradients);
 }
 
 static void ddp_finish(Step *step)

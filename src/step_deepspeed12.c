@@ -127,8 +127,9 @@ static int reduce_to_owners(Step *step, Stream stream, int bytes_per_element)
         g_autofree char *name = g_strdup_printf("bucket to rank %d", rank);
         if (overlaps(step) && owned[rank] > 0)
             schedule_synchronize(step->schedule);
-        last = MAX(last, step_collective(step, stream, "reduce", name, COLLECTIVE_REDUCE,
-                                         owned[rank] * bytes_per_element, rank));
+        int reduced = step_collective(step, stream, "reduce", name, COLLECTIVE_REDUCE,
+                                      owned[rank] * bytes_per_element, rank);
+        last = MAX(last, reduced);
     }
     return last;
 }

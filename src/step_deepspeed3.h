@@ -26,11 +26,19 @@ typedef struct {
     int visit;
 } TraceUse;
 
+/* What is fetched and released together: a layer, or with leaf modules a whole block. */
 typedef struct {
-    GArray *visits; /* int: layers in the order of their visits in a micro-step */
-    GArray *queue;  /* TraceUse, in order: what prefetch scans */
-    guint next_use; /* head of the queue */
-    int visit;      /* the current one */
+    int first_layer, last_layer;
+    GArray *parameters; /* int, each once */
+} FetchModule;
+
+typedef struct {
+    GPtrArray *modules;   /* FetchModule * */
+    int *module_of_layer; /* -1: no parameters */
+    GArray *visits;       /* int: modules in the order of their visits in a micro-step */
+    GArray *queue;        /* TraceUse, in order: what prefetch scans */
+    guint next_use;       /* head of the queue */
+    int visit;            /* the current one */
     ParameterStatus *status;
     gboolean *persistent; /* small parameters that stay gathered */
     Gather **gather;      /* parameter → its all-gather in flight; borrowed */
@@ -41,14 +49,17 @@ typedef struct {
     GQueue *fetch_events; /* ops the host may still have to wait for */
 } Coordinator;
 
+void coordinator_modules_build(Coordinator *coordinator, const Step *step);
+void coordinator_trace_record(Coordinator *coordinator, const Step *step);
 /* The steady state: the trace is recorded. */
 Coordinator *coordinator_new(const Step *step);
 void coordinator_free(Coordinator *coordinator);
 /* reset_step: every micro-step starts at the head of the trace. */
 void coordinator_reset(Coordinator *coordinator);
-/* fetch_sub_module: gather what the layer needs, wait for it, prefetch what follows. */
+/* fetch_sub_module at the layer where its module is entered: gather what the module needs, wait
+ * for it, prefetch what follows. Elsewhere nothing. */
 void coordinator_fetch(Step *step, Coordinator *coordinator, int layer);
-/* release_sub_module. */
+/* release_sub_module at the layer where its module is left. */
 void coordinator_release(Step *step, Coordinator *coordinator, int layer);
 
 /* Elements of a parameter's partition, and of the gathered parameter with its padding. */

@@ -35,49 +35,6 @@ static void gather_free(gpointer data)
     g_free(gather);
 }
 
-static void visit_append(Coordinator *coordinator, const Model *model, int layer)
-{
-    const Layer *l = model_layer(model, layer);
-    int visit = (int)coordinator->visits->len;
-
-    if (l->n_parameters == 0)
-        return;
-    g_array_append_val(coordinator->visits, layer);
-    for (int i = 0; i < l->n_parameters; i++) {
-        TraceUse use = {.parameter = l->parameters[i], .visit = visit};
-        g_array_append_val(coordinator->queue, use);
-    }
-}
-
-static int block_first(const Model *model, int last)
-{
-    int first = last;
-
-    while (first > 0 && model_layer(model, first - 1)->block == model_layer(model, last)->block)
-        first--;
-    return first;
-}
-
-/* The visits of one micro-step, in the order of the walk: forward, then backward with each
- * checkpointed block recomputed before its backward. */
-static void trace_record(Coordinator *coordinator, const Step *step)
-{
-    const Model *model = step->model;
-    int n = (int)model->layers->len;
-
-    for (int i = 0; i < n; i++)
-        visit_append(coordinator, model, i);
-    for (int i = n - 1; i >= 0; i--) {
-        int block = model_layer(model, i)->block;
-        gboolean ends = i == n - 1 || model_layer(model, i + 1)->block != block;
-        if (step->training->checkpointing == CHECKPOINTING_FULL && block >= 0 &&
-            block < model->n_blocks && ends)
-            for (int j = block_first(model, i); j <= i; j++)
-                visit_append(coordinator, model, j);
-        visit_append(coordinator, model, i);
-    }
-}
-
 static void persistent_choose(Coordinator *coordinator, const Step *step)
 {
     gint64 total = 0;
@@ -111,12 +68,15 @@ Coordinator *coordinator_new(const Step *step)
     for (guint p = 0; p < n; p++)
         coordinator->storage[p] = coordinator->fetched_for[p] = -1;
     persistent_choose(coordinator, step);
-    trace_record(coordinator, step);
+    coordinator_modules_build(coordinator, step);
+    coordinator_trace_record(coordinator, step);
     return coordinator;
 }
 
 void coordinator_free(Coordinator *coordinator)
 {
+    g_ptr_array_unref(coordinator->modules);
+    g_free(coordinator->module_of_layer);
     g_array_unref(coordinator->visits);
     g_array_unref(coordinator->queue);
     g_free(coordinator->status);
@@ -218,12 +178,13 @@ static void fetch_events_limit(Step *step, Coordinator *coordinator)
 }
 
 /* Takes the module's own uses off the queue, so that they aren't prefetched later. */
-static void queue_discard(Coordinator *coordinator, const Layer *layer)
+static void queue_discard(Coordinator *coordinator, const FetchModule *module)
 {
     int not_fetched = 0;
 
-    for (int i = 0; i < layer->n_parameters; i++)
-        not_fetched += coordinator->fetched_for[layer->parameters[i]] < coordinator->visit;
+    for (guint i = 0; i < module->parameters->len; i++)
+        not_fetched += coordinator->fetched_for[g_array_index(module->parameters, int, i)] <
+                       coordinator->visit;
     while (not_fetched > 0 && coordinator->next_use < coordinator->queue->len) {
         TraceUse use = g_array_index(coordinator->queue, TraceUse, coordinator->next_use++);
         coordinator->fetched_for[use.parameter] = use.visit;
@@ -254,23 +215,41 @@ static void prefetch(Step *step, Coordinator *coordinator)
         all_gather(step, coordinator, g_steal_pointer(&parameters));
 }
 
+/* The module that the layer enters or leaves; NULL: none. Backward enters at the last layer. */
+static const FetchModule *module_at(const Step *step, const Coordinator *coordinator, int layer,
+                                    gboolean entering)
+{
+    int index = coordinator->module_of_layer[layer];
+    gboolean backward = step->phase == PHASE_BACKWARD && !step->recomputing;
+
+    if (index < 0)
+        return NULL;
+    const FetchModule *module = g_ptr_array_index(coordinator->modules, index);
+    int edge = entering != backward ? module->first_layer : module->last_layer;
+    return layer == edge ? module : NULL;
+}
+
 void coordinator_fetch(Step *step, Coordinator *coordinator, int layer)
 {
-    const Layer *l = model_layer(step->model, layer);
+    const FetchModule *module = module_at(step, coordinator, layer, TRUE);
     g_autoptr(GArray) missing = g_array_new(FALSE, FALSE, sizeof(int));
 
-    if (l->n_parameters == 0)
+    if (!module)
         return;
-    for (int i = 0; i < l->n_parameters; i++)
-        if (coordinator->status[l->parameters[i]] == PARAMETER_NOT_AVAILABLE)
-            g_array_append_val(missing, l->parameters[i]);
+    for (guint i = 0; i < module->parameters->len; i++) {
+        int p = g_array_index(module->parameters, int, i);
+        if (coordinator->status[p] == PARAMETER_NOT_AVAILABLE)
+            g_array_append_val(missing, p);
+    }
     fetch_events_limit(step, coordinator);
     if (missing->len > 0)
         all_gather(step, coordinator, g_steal_pointer(&missing));
-    for (int i = 0; i < l->n_parameters; i++)
-        if (coordinator->status[l->parameters[i]] == PARAMETER_IN_FLIGHT)
-            gather_wait(step, coordinator, coordinator->gather[l->parameters[i]]);
-    queue_discard(coordinator, l);
+    for (guint i = 0; i < module->parameters->len; i++) {
+        int p = g_array_index(module->parameters, int, i);
+        if (coordinator->status[p] == PARAMETER_IN_FLIGHT)
+            gather_wait(step, coordinator, coordinator->gather[p]);
+    }
+    queue_discard(coordinator, module);
     if (knobs_of(step)->prefetch_bucket_size > 0)
         prefetch(step, coordinator);
 }
@@ -281,14 +260,15 @@ static gboolean reused_soon(const Step *step, const Coordinator *coordinator, in
     gint64 traversed = 0;
 
     for (guint v = (guint)coordinator->visit + 1; v < coordinator->visits->len; v++) {
-        const Layer *layer =
-            model_layer(step->model, g_array_index(coordinator->visits, int, v));
+        const FetchModule *module =
+            g_ptr_array_index(coordinator->modules, g_array_index(coordinator->visits, int, v));
         if (traversed >= knobs_of(step)->max_reuse_distance)
             return FALSE;
-        for (int i = 0; i < layer->n_parameters; i++) {
-            if (layer->parameters[i] == parameter)
+        for (guint i = 0; i < module->parameters->len; i++) {
+            int p = g_array_index(module->parameters, int, i);
+            if (p == parameter)
                 return TRUE;
-            traversed += step_numel(step, layer->parameters[i]);
+            traversed += step_numel(step, p);
         }
     }
     return FALSE;
@@ -296,12 +276,12 @@ static gboolean reused_soon(const Step *step, const Coordinator *coordinator, in
 
 void coordinator_release(Step *step, Coordinator *coordinator, int layer)
 {
-    const Layer *l = model_layer(step->model, layer);
+    const FetchModule *module = module_at(step, coordinator, layer, FALSE);
 
-    if (l->n_parameters == 0)
+    if (!module)
         return;
-    for (int i = 0; i < l->n_parameters; i++) {
-        int p = l->parameters[i];
+    for (guint i = 0; i < module->parameters->len; i++) {
+        int p = g_array_index(module->parameters, int, i);
         /* A use that the prefetch scan has passed over would never be fetched again. */
         if (coordinator->persistent[p] || coordinator->fetched_for[p] > coordinator->visit ||
             reused_soon(step, coordinator, p))

@@ -10,7 +10,9 @@ typedef struct {
     char *name;
     GArray *parameters; /* int */
     int first_layer, last_layer;
-    gint64 padded_numel; /* a multiple of n_ranks */
+    gboolean is_root;
+    gint64 padded_numel;   /* a multiple of n_ranks */
+    gint64 gathered_bytes; /* of the all-gather's output */
     gboolean reshard_after_forward;
     gboolean in_flight;   /* gathered or being gathered, not yet waited for */
     int gathered;         /* op that ends its all-gather; -1 */
@@ -33,6 +35,9 @@ typedef struct {
 /* How a unit is padded: FSDP2 pads each parameter's rows, FSDP1 the flat parameter. */
 typedef enum { FSDP_PADS_ROWS, FSDP_PADS_FLAT } FsdpPadding;
 
+/* The name of each layer's unit, NULL-terminated. */
+char **fsdp_wrap(const Model *model, const FsdpKnobs *knobs);
+
 /* Builds units and persistent memory as step->state. */
 void fsdp_open(Step *step, FsdpPadding padding);
 void fsdp_finish(Step *step);
@@ -40,7 +45,6 @@ void fsdp_finish(Step *step);
 FsdpUnit *fsdp_unit(const Step *step, int index);
 FsdpUnit *fsdp_unit_of(const Step *step, int layer);
 int fsdp_n_units(const Step *step);
-gboolean fsdp_is_root(const Step *step, const FsdpUnit *unit);
 gboolean fsdp_synchronises(const Step *step);
 
 /* Releases the unit's unsharded gradients. */

@@ -28,7 +28,7 @@ static void rate_limit(Step *step)
 static void unit_unshard(Step *step, FsdpUnit *unit)
 {
     const Precision *precision = &step->training->precision;
-    gint64 bytes = unit->padded_numel * dtype_bytes(precision->gather);
+    gint64 bytes = unit->gathered_bytes;
     int cast = -1;
 
     if (unit->unsharded >= 0 || unit->padded_numel == 0)
@@ -87,7 +87,7 @@ static void pre_backward(Step *step, int layer)
     int index = fsdp->unit_of_layer[layer];
     gboolean first = layer == unit->last_layer || step->recomputing;
 
-    if (fsdp_is_root(step, unit) || !first || (unit->unsharded >= 0 && !unit->in_flight))
+    if (unit->is_root || !first || (unit->unsharded >= 0 && !unit->in_flight))
         return;
     unit_unshard(step, unit);
     unit_wait_for_unshard(step, unit);
@@ -105,7 +105,7 @@ static void fsdp_before_forward(Step *step, int layer)
         pre_backward(step, layer); /* the checkpointed block sits inside the unit */
         return;
     }
-    if (layer != unit->first_layer || fsdp_is_root(step, unit))
+    if (layer != unit->first_layer || unit->is_root)
         return;
     unit_unshard(step, unit);
     unit_wait_for_unshard(step, unit);
@@ -187,7 +187,7 @@ static void fsdp_after_backward(Step *step, int layer)
     FsdpUnit *unit = fsdp_unit_of(step, layer);
     int index = fsdp->unit_of_layer[layer];
 
-    if (layer == unit->first_layer && !fsdp_is_root(step, unit))
+    if (layer == unit->first_layer && !unit->is_root)
         unit_post_backward(step, unit, index > 1 ? fsdp_unit(step, index - 1) : NULL);
 }
 

@@ -15,7 +15,7 @@ static void fsdp_start(Step *step)
 static void unit_unshard(Step *step, FsdpUnit *unit)
 {
     const Precision *precision = &step->training->precision;
-    gint64 bytes = unit->padded_numel * dtype_bytes(precision->gather);
+    gint64 bytes = unit->gathered_bytes;
 
     if (unit->unsharded >= 0 || unit->in_flight || unit->padded_numel == 0)
         return;
@@ -43,7 +43,7 @@ static void gather_buffer_release(Step *step, FsdpUnit *unit)
 static void unit_wait_for_unshard(Step *step, FsdpUnit *unit)
 {
     Fsdp *fsdp = step->state;
-    gint64 bytes = unit->padded_numel * dtype_bytes(step->training->precision.gather);
+    gint64 bytes = unit->gathered_bytes;
 
     if (!unit->in_flight)
         return;
@@ -95,7 +95,7 @@ static void pre_backward(Step *step, int layer)
     const Fsdp *fsdp = step->state;
     FsdpUnit *unit = fsdp_unit_of(step, layer);
 
-    if (fsdp_is_root(step, unit) || unit->unsharded >= 0)
+    if (unit->is_root || unit->unsharded >= 0)
         return;
     unit_unshard(step, unit);
     unit_wait_for_unshard(step, unit);
@@ -111,7 +111,7 @@ static void fsdp_before_forward(Step *step, int layer)
         pre_backward(step, layer); /* the checkpointed block sits inside the unit */
         return;
     }
-    if (layer != unit->first_layer || fsdp_is_root(step, unit))
+    if (layer != unit->first_layer || unit->is_root)
         return;
     unit_unshard(step, unit);
     unit_wait_for_unshard(step, unit);
@@ -184,7 +184,7 @@ static void fsdp_after_backward(Step *step, int layer)
 {
     FsdpUnit *unit = fsdp_unit_of(step, layer);
 
-    if (layer == unit->first_layer && !fsdp_is_root(step, unit))
+    if (layer == unit->first_layer && !unit->is_root)
         unit_post_backward(step, unit);
 }
 

@@ -3,6 +3,8 @@
  * of them between steps, and the update of their shards. */
 #include "step_fsdp.h"
 
+#include <string.h>
+
 static gint64 pad(const Step *step, gint64 n)
 {
     return step_ceil_divide(n, step->n_ranks) * step->n_ranks;
@@ -10,15 +12,20 @@ static gint64 pad(const Step *step, gint64 n)
 
 static void unit_pad(const Step *step, FsdpUnit *unit, FsdpPadding padding)
 {
-    gint64 numel = 0, padded_rows = 0;
+    gint64 numel = 0, padded_rows = 0, fp8_numel = 0;
+    int gather_bytes = dtype_bytes(step->training->precision.gather);
 
     for (guint i = 0; i < unit->parameters->len; i++) {
         const Parameter *p =
             model_parameter(step->model, g_array_index(unit->parameters, int, i));
+        gboolean fp8 = step->training->fsdp.fp8_all_gather && !unit->is_root &&
+                       p->numel > p->rows; /* linear layers' weights; norms stay as they are */
         numel += p->numel;
+        fp8_numel += fp8 ? pad(step, p->rows) * (p->numel / p->rows) : 0;
         padded_rows += pad(step, p->rows) * (p->numel / p->rows);
     }
     unit->padded_numel = padding == FSDP_PADS_ROWS ? padded_rows : pad(step, numel);
+    unit->gathered_bytes = unit->padded_numel * gather_bytes - fp8_numel * (gather_bytes - 1);
 }
 
 static void unit_free(gpointer data)
@@ -61,11 +68,6 @@ FsdpUnit *fsdp_unit_of(const Step *step, int layer)
     return fsdp_unit(step, fsdp->unit_of_layer[layer]);
 }
 
-gboolean fsdp_is_root(const Step *step, const FsdpUnit *unit)
-{
-    return unit == fsdp_unit(step, 0);
-}
-
 /* Adds the layer's parameters that no unit holds yet, and the layer to the unit's span. */
 static void unit_add_layer(Step *step, FsdpUnit *unit, int index, gboolean *owned)
 {
@@ -83,27 +85,52 @@ static void unit_add_layer(Step *step, FsdpUnit *unit, int index, gboolean *owne
     }
 }
 
+static gint post_forward_order(gconstpointer a, gconstpointer b)
+{
+    const FsdpUnit *x = *(FsdpUnit *const *)a, *y = *(FsdpUnit *const *)b;
+
+    if (x->is_root != y->is_root)
+        return x->is_root ? -1 : 1;
+    return x->last_layer - y->last_layer;
+}
+
+/* The root first, then the units in the order in which their forward ends. */
+static void units_collect(Step *step, char **names)
+{
+    Fsdp *fsdp = step->state;
+    g_autoptr(GHashTable) by_name = g_hash_table_new(g_str_hash, g_str_equal);
+    g_autofree gboolean *owned = g_new0(gboolean, step->model->parameters->len + 1);
+    FsdpUnit *root = unit_new("root", FALSE);
+
+    root->is_root = TRUE;
+    g_ptr_array_add(fsdp->units, root);
+    g_hash_table_insert(by_name, root->name, root);
+    for (int i = 0; i < (int)step->model->layers->len; i++) {
+        FsdpUnit *unit = g_hash_table_lookup(by_name, names[i]);
+        if (!unit) {
+            unit = unit_new(names[i], step->training->fsdp.reshard_after_forward);
+            g_ptr_array_add(fsdp->units, unit);
+            g_hash_table_insert(by_name, unit->name, unit);
+        }
+        unit_add_layer(step, unit, i, owned);
+    }
+    g_ptr_array_sort(fsdp->units, post_forward_order);
+}
+
 static void units_build(Step *step, FsdpPadding padding)
 {
     Fsdp *fsdp = step->state;
-    gboolean reshard = step->training->fsdp.reshard_after_forward;
-    g_autofree gboolean *owned = g_new0(gboolean, step->model->parameters->len + 1);
+    g_auto(GStrv) names = fsdp_wrap(step->model, &step->training->fsdp);
 
     fsdp->units = g_ptr_array_new_with_free_func(unit_free);
     fsdp->unit_of_layer = g_new0(int, step->model->layers->len + 1);
-    g_ptr_array_add(fsdp->units, unit_new("root", FALSE));
-    for (int block = 0; block < step->model->n_blocks; block++) {
-        g_autofree char *name = g_strdup_printf("block %d", block);
-        g_ptr_array_add(fsdp->units, unit_new(name, reshard));
-    }
-    for (int i = 0; i < (int)step->model->layers->len; i++) {
-        int block = model_layer(step->model, i)->block;
-        gboolean inside = block >= 0 && block < step->model->n_blocks;
-        fsdp->unit_of_layer[i] = inside ? block + 1 : 0;
-        unit_add_layer(step, fsdp_unit_of(step, i), i, owned);
-    }
-    for (guint u = 0; u < fsdp->units->len; u++)
+    units_collect(step, names);
+    for (guint u = 0; u < fsdp->units->len; u++) {
         unit_pad(step, fsdp_unit(step, (int)u), padding);
+        for (guint i = 0; i < step->model->layers->len; i++)
+            if (strcmp(names[i], fsdp_unit(step, (int)u)->name) == 0)
+                fsdp->unit_of_layer[i] = (int)u;
+    }
 }
 
 static gint64 sharded_numel(const Step *step)

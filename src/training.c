@@ -8,10 +8,9 @@
 #include "training_batch.h"
 #include "training_deepspeed.h"
 #include "training_precision.h"
+#include "training_pytorch.h"
 
 #include <string.h>
-
-#define MIB 1048576.0
 
 /* What every step of the resolution needs. */
 typedef struct {
@@ -87,10 +86,8 @@ static const struct {
     const char *name;
     const char *modelled; /* "a|b" */
 } partly_modelled[] = {
-    {"training.compile", "false"},
     {"nccl.algorithm", "auto|ring"},
     {"nccl.calibration", "auto|none"},
-    {"fsdp.fp8_all_gather", "false"},
 };
 
 /* A section of knobs and what it is for. */
@@ -198,6 +195,24 @@ static PrecisionName choose_precision(const Context *context, Framework framewor
     return framework == FRAMEWORK_PAPER ? PRECISION_BF16 : PRECISION_FP32;
 }
 
+/* _MixedPrecision(param_dtype): low-precision copies of fp32 parameters, gradients reduced in
+ * that type and widened behind the reduction. */
+static gboolean resolve_native_mixed_precision(const Context *context, Training *training,
+                                               GError **error)
+{
+    static const DType dtypes[] = {DTYPE_FP32, DTYPE_BF16, DTYPE_FP16};
+    const int choice = experiment_choice(context->experiment, "ddp.mixed_precision");
+    Precision *precision = &training->precision;
+
+    if (choice <= 0 || !applies(training, "ddp"))
+        return TRUE;
+    if (precision->parameter != DTYPE_FP32 || precision->autocast)
+        return fail(context, ERROR_INPUT, "ddp.mixed_precision", error,
+                    "casts fp32 parameters itself: say training.precision = fp32");
+    precision->forward = precision->compute = precision->reduce = dtypes[choice];
+    return TRUE;
+}
+
 /* The types on the wire of a gradient reduction and of accumulated gradients. */
 static gboolean resolve_reduce_dtype(const Context *context, Training *training, GError **error)
 {
@@ -208,7 +223,9 @@ static gboolean resolve_reduce_dtype(const Context *context, Training *training,
 
     if (deepspeed && context->config->communication_data_type >= 0)
         precision->reduce = (DType)context->config->communication_data_type;
-    if (choice >= 0 && (deepspeed || applies(training, "fsdp")))
+    const gboolean native_ddp =
+        applies(training, "ddp") && precision->forward != precision->parameter;
+    if (choice >= 0 && (deepspeed || native_ddp || applies(training, "fsdp")))
         precision->reduce = dtypes[choice];
     else if (choice >= 0 && !context->comparing)
         return fail(context, ERROR_INPUT, "training.reduce_dtype", error,
@@ -260,7 +277,8 @@ static gboolean resolve_precision(const Context *context, Training *training, GE
                                error))
             return FALSE;
     }
-    if (!resolve_reduce_dtype(context, training, error))
+    if (!resolve_native_mixed_precision(context, training, error) ||
+        !resolve_reduce_dtype(context, training, error))
         return FALSE;
     return training->framework != FRAMEWORK_DEEPSPEED ||
            check_accumulation_dtype(context, training, error);
@@ -367,49 +385,13 @@ static gboolean resolve_optimizer(const Context *context, Training *training, GE
 
 /* ---- knobs ---- */
 
-static void resolve_ddp(const Context *context, DdpKnobs *ddp)
-{
-    const Experiment *experiment = context->experiment;
-    const double cap_mib = experiment_double(experiment, "ddp.bucket_cap_mb");
-
-    ddp->bucket_cap_bytes = MAX((gint64)(cap_mib * MIB), 1);
-    ddp->first_bucket_bytes = experiment_is_set(experiment, "ddp.bucket_cap_mb")
-                                  ? ddp->bucket_cap_bytes
-                                  : (gint64)MIB;
-    if (experiment_is_set(experiment, "ddp.first_bucket_bytes"))
-        ddp->first_bucket_bytes = experiment_int(experiment, "ddp.first_bucket_bytes");
-    ddp->gradient_as_bucket_view = experiment_bool(experiment, "ddp.gradient_as_bucket_view");
-    ddp->broadcast_buffers = experiment_bool(experiment, "ddp.broadcast_buffers");
-    ddp->no_sync = experiment_bool(experiment, "ddp.no_sync");
-    ddp->parameters_as_bucket_view =
-        experiment_bool(experiment, "ddp.parameters_as_bucket_view");
-}
-
-static void resolve_fsdp(const Context *context, Strategy strategy, FsdpKnobs *fsdp)
-{
-    const Experiment *experiment = context->experiment;
-
-    fsdp->reshard_after_forward =
-        experiment_is_set(experiment, "fsdp.reshard_after_forward")
-            ? experiment_bool(experiment, "fsdp.reshard_after_forward")
-            : strategy == STRATEGY_ZERO3;
-    fsdp->sync_every_micro_step = experiment_bool(experiment, "fsdp.sync_every_micro_step");
-    fsdp->version = experiment_choice(experiment, "fsdp.version") == 0 ? 2 : 1;
-    fsdp->backward_prefetch_units =
-        (int)experiment_int(experiment, "fsdp.backward_prefetch_units");
-    fsdp->forward_prefetch_units =
-        (int)experiment_int(experiment, "fsdp.forward_prefetch_units");
-    fsdp->backward_prefetch =
-        (BackwardPrefetch)experiment_choice(experiment, "fsdp.backward_prefetch");
-    fsdp->forward_prefetch = experiment_bool(experiment, "fsdp.forward_prefetch");
-    fsdp->limit_all_gathers = experiment_bool(experiment, "fsdp.limit_all_gathers");
-}
-
 static void resolve_deepspeed(const Context *context, Training *training)
 {
     const int overlap = context->config->overlap_comm;
 
     training->deepspeed = context->config->knobs;
+    training->deepspeed.leaf_modules =
+        (LeafModules)experiment_choice(context->experiment, "deepspeed.leaf_modules");
     training->deepspeed.overlap_comm =
         overlap >= 0 ? overlap : training->strategy == STRATEGY_ZERO3;
 }
@@ -465,8 +447,8 @@ Training *training_build(const Experiment *experiment, int n_ranks, gint64 hidde
         return NULL;
     training->deepspeed.loss_scaling =
         training->framework == FRAMEWORK_DEEPSPEED && training->precision.compute == DTYPE_FP16;
-    resolve_ddp(&context, &training->ddp);
-    resolve_fsdp(&context, training->strategy, &training->fsdp);
+    training_ddp_resolve(experiment, &training->ddp);
+    training_fsdp_resolve(experiment, training->strategy, &training->fsdp);
     resolve_rest(&context, training);
     if (!check_modelled(&context, training, error))
         return NULL;

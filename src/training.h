@@ -43,7 +43,13 @@ typedef struct {
     gboolean broadcast_buffers;
     gboolean no_sync; /* only the last micro-step reduces; true by default when accumulating */
     gboolean parameters_as_bucket_view; /* ZeroRedundancyOptimizer: one flat broadcast a rank */
+    gboolean static_graph;
+    gboolean find_unused_parameters; /* buckets are never rebuilt, and a bitmap is reduced */
 } DdpKnobs;
+
+/* Which modules FSDP wraps: each transformer block, or every module with at least so many
+ * parameters that no inner unit holds. */
+typedef enum { WRAP_BLOCK, WRAP_SIZE, WRAP_NONE } FsdpWrap;
 
 /* FSDP1's backward_prefetch: when the next unit's all-gather is issued. */
 typedef enum { PREFETCH_PRE, PREFETCH_POST, PREFETCH_NONE } BackwardPrefetch;
@@ -57,10 +63,18 @@ typedef struct {
     BackwardPrefetch backward_prefetch; /* FSDP1 */
     gboolean forward_prefetch;          /* FSDP1: all-gather issued before this forward */
     gboolean limit_all_gathers;         /* FSDP1: at most two units are freed in flight */
+    FsdpWrap wrap;
+    gint64 wrap_min_numel; /* WRAP_SIZE */
+    const char
+        *wrap_names; /* further units: "a,b;c", each the layers whose names match; NULL */
+    gboolean fp8_all_gather; /* matrices of the blocks are gathered in fp8 */
 } FsdpKnobs;
 
-/* Numbers count elements where DeepSpeed counts elements. Defaults: DeepSpeed's
- * runtime/zero/config.py and runtime/constants.py. */
+/* set_z3_leaf_modules: what ZeRO-3 fetches as one. */
+typedef enum { LEAF_LAYER, LEAF_BLOCK } LeafModules;
+
+/* Numbers count elements where DeepSpeed counts elements, with its defaults
+ * (deepspeed/runtime/zero/config.py). */
 typedef struct {
     gboolean contiguous_gradients, reduce_scatter, use_multi_rank_bucket_allreduce;
     gboolean overlap_comm, round_robin_gradients, prescale_gradients;
@@ -70,7 +84,8 @@ typedef struct {
     DType communication_data_type; /* default: the model's */
     DType grad_accum_dtype;        /* default: the model's */
     gboolean loss_scaling;         /* fp16: an overflow all-reduce before the step */
-    int version;                   /* major * 10000 + minor * 100 + patch: 0.17.5 is 1705 */
+    LeafModules leaf_modules;
+    int version; /* major * 10000 + minor * 100 + patch: 0.17.5 is 1705 */
 } DeepspeedKnobs;
 
 typedef struct {

@@ -22,12 +22,14 @@ static const Precision precisions[N_MIXES][N_PRECISIONS] = {
                      [PRECISION_BF16] = SAME(B),
                      [PRECISION_FP16] = SAME(H),
                      [PRECISION_AUTOCAST_BF16] = {F, F, F, B, F, F, F, FALSE, TRUE},
-                     [PRECISION_AUTOCAST_FP16] = {F, F, F, H, F, F, F, FALSE, TRUE}},
+                     [PRECISION_AUTOCAST_FP16] = {F, F, F, H, F, F, F, FALSE, TRUE},
+                     [PRECISION_FP8] = {F, F, F, DTYPE_FP8, F, F, F, FALSE, TRUE}},
     [MIX_FSDP] = {[PRECISION_FP32] = SAME(F),
                   [PRECISION_BF16] = SAME(B),
                   [PRECISION_FP16] = SAME(H),
                   [PRECISION_AUTOCAST_BF16] = {F, B, B, B, F, B, F, FALSE, FALSE},
-                  [PRECISION_AUTOCAST_FP16] = {F, H, H, H, F, H, F, FALSE, FALSE}},
+                  [PRECISION_AUTOCAST_FP16] = {F, H, H, H, F, H, F, FALSE, FALSE},
+                  [PRECISION_FP8] = {F, B, B, DTYPE_FP8, F, B, F, FALSE, FALSE}},
     /* DeepSpeed clones its partition in fp32 even where the model is fp32 already. */
     [MIX_MASTER] = {[PRECISION_FP32] = {F, F, F, F, F, F, F, TRUE, FALSE},
                     [PRECISION_BF16] = {B, B, B, B, B, B, F, TRUE, FALSE},
@@ -48,7 +50,7 @@ const char *precision_name(PrecisionName name)
 
 DType precision_compute(PrecisionName name)
 {
-    return precisions[MIX_REPLICA][name].compute;
+    return name == PRECISION_FP8 ? DTYPE_BF16 : precisions[MIX_REPLICA][name].compute;
 }
 
 static Mix mix_of(Framework framework, Strategy strategy)
@@ -61,11 +63,6 @@ static Mix mix_of(Framework framework, Strategy strategy)
 gboolean precision_resolve(Framework framework, Strategy strategy, PrecisionName name,
                            Precision *precision, GError **error)
 {
-    if (name == PRECISION_FP8) {
-        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
-                    "fp8 is not modelled yet: say bf16 or autocast-bf16");
-        return FALSE;
-    }
     if (framework != FRAMEWORK_PYTORCH && name >= PRECISION_AUTOCAST_BF16) {
         g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
                     "%s is PyTorch's: with framework %s say %s", precision_name(name),

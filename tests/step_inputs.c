@@ -55,7 +55,8 @@ Training step_training(Framework framework, Strategy strategy)
                          .version = 2,
                          .backward_prefetch_units = 1,
                          .forward_prefetch_units = 1,
-                         .limit_all_gathers = TRUE};
+                         .limit_all_gathers = TRUE,
+                         .wrap_min_numel = 100000000};
     t.deepspeed = (DeepspeedKnobs){.contiguous_gradients = TRUE,
                                    .reduce_scatter = TRUE,
                                    .use_multi_rank_bucket_allreduce = TRUE,
