@@ -20,5 +20,6 @@ gboolean cmd_schedule(int argc, char **argv, GError **error);
 gboolean cmd_model(int argc, char **argv, GError **error);
 gboolean cmd_platform(int argc, char **argv, GError **error);
 gboolean cmd_validate(int argc, char **argv, GError **error);
+gboolean cmd_plot(int argc, char **argv, GError **error);
 
 G_END_DECLS

@@ -40,6 +40,8 @@ static void write_trace(const Inputs *inputs, const Job *job, const SimResult *s
                    .job = job,
                    .sim = sim,
                    .nccl = &inputs->nccl,
+                   .profile = inputs->profile,
+                   .dtype = inputs->training->precision.compute,
                    .ranks = ranks};
     if (observed->trace_is_paje)
         report_paje_write(&trace, observed->trace->stream);

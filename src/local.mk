@@ -85,11 +85,17 @@ libzerosim_a_SOURCES += \
 	%reldir%/validate_summary.c %reldir%/validate_summary.h
 libzerosim_a_SOURCES += %reldir%/cmd_validate.c
 
+# -- figures and pages
+libzerosim_a_SOURCES += \
+	%reldir%/plot.c %reldir%/plot.h %reldir%/plot_bars.c %reldir%/plot_lines.c \
+	%reldir%/plot_time.c %reldir%/plot_validation.c %reldir%/results_in.c \
+	%reldir%/results_in.h
+
 # -- program
 libzerosim_a_SOURCES += \
 	%reldir%/cmd.h %reldir%/cmd_compare.c %reldir%/cmd_compare.h \
 	%reldir%/cmd_compare_best.c %reldir%/cmd_compare_best.h %reldir%/cmd_compare_over.c \
 	%reldir%/cmd_model.c %reldir%/cmd_options.c %reldir%/cmd_options.h %reldir%/cmd_over.c \
-	%reldir%/cmd_over.h %reldir%/cmd_platform.c \
-	%reldir%/cmd_platform_show.c %reldir%/cmd_platform_show.h %reldir%/cmd_progress.c \
+	%reldir%/cmd_over.h %reldir%/cmd_platform.c %reldir%/cmd_platform_show.c \
+	%reldir%/cmd_platform_show.h %reldir%/cmd_plot.c %reldir%/cmd_progress.c \
 	%reldir%/cmd_progress.h %reldir%/cmd_run.c %reldir%/cmd_schedule.c

@@ -19,6 +19,7 @@ static const Command commands[] = {
     {"run", "one experiment in detail", cmd_run},
     {"schedule", "what a rank does in a step, op by op", cmd_schedule},
     {"model", "layers, parameters and memory of a model file", cmd_model},
+    {"plot", "a figure of results", cmd_plot},
     {"platform", "write a cluster preset as SimGrid XML", cmd_platform},
     {"validate", "predictions beside published measurements", cmd_validate},
 };

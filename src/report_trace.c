@@ -178,13 +178,51 @@ static void write_all_arrows(Writer *writer)
             write_arrows(writer, i, k++);
 }
 
+/* Kernel * → how often it runs in program 0. */
+static GHashTable *count_kernels(const Schedule *schedule)
+{
+    GHashTable *counts = g_hash_table_new(kernel_hash, kernel_equal);
+    for (guint i = 0; i < schedule->kernels->len; i++) {
+        Kernel *kernel = &g_array_index(schedule->kernels, Kernel, i);
+        int n = GPOINTER_TO_INT(g_hash_table_lookup(counts, kernel));
+        g_hash_table_insert(counts, kernel, GINT_TO_POINTER(n + 1));
+    }
+    return counts;
+}
+
+/* Each kernel of the step once, in order of first use: what it does and how long it takes. */
+static json_t *kernels_array(const Trace *trace)
+{
+    const Schedule *schedule = job_program(trace->job, 0);
+    g_autoptr(GHashTable) counts = count_kernels(schedule);
+    json_t *array = json_array();
+    for (guint i = 0; i < schedule->kernels->len; i++) {
+        const Kernel *kernel = &g_array_index(schedule->kernels, Kernel, i);
+        int n = GPOINTER_TO_INT(g_hash_table_lookup(counts, kernel));
+        if (n == 0)
+            continue;
+        KernelTime time = profile_lookup(trace->profile, kernel);
+        g_autofree char *text = trace_kernel_text(kernel);
+        json_array_append_new(array, json_pack("{s:s, s:i, s:f, s:f, s:f, s:f, s:s}", "kernel",
+                                               text, "count", n, "flops", kernel_flops(kernel),
+                                               "bytes", kernel_bytes(kernel), "time_s",
+                                               time.time_s, "total_s", n * time.time_s,
+                                               "source", time_source_name(time.source)));
+        g_hash_table_remove(counts, kernel);
+    }
+    return array;
+}
+
 static void write_header(const Trace *trace, FILE *out)
 {
-    json_t *about =
-        json_pack("{s:s, s:s, s:f, s:i, s:f, s:f}", "schema", "zerosim-trace/1", "title",
-                  trace->title, "step_time_s", trace->sim->timeline->step_time_s, "n_ranks",
-                  trace->job->n_ranks, "nvlink_bytes_per_s", trace->cluster->nvlink_bytes_per_s,
-                  "nic_bytes_per_s", trace->cluster->nic_bytes_per_s);
+    const Profile *profile = trace->profile;
+    json_t *about = json_pack(
+        "{s:s, s:s, s:f, s:i, s:f, s:f, s:s, s:s, s:f, s:f, s:o}", "schema", "zerosim-trace/1",
+        "title", trace->title, "step_time_s", trace->sim->timeline->step_time_s, "n_ranks",
+        trace->job->n_ranks, "nvlink_bytes_per_s", trace->cluster->nvlink_bytes_per_s,
+        "nic_bytes_per_s", trace->cluster->nic_bytes_per_s, "gpu", profile->name, "dtype",
+        dtype_name(trace->dtype), "peak_flop_per_s", profile->peak_flop_per_s[trace->dtype],
+        "memory_bytes_per_s", profile->memory_bytes_per_s, "kernels", kernels_array(trace));
     fputs("{\"displayTimeUnit\":\"ms\",\"otherData\":", out);
     json_dumpf(about, out, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(about);

@@ -22,6 +22,8 @@ typedef struct {
     const Job *job;
     const SimResult *sim;
     const NcclOptions *nccl;
+    const Profile *profile;
+    DType dtype; /* of the matrix products */
     GArray *ranks; /* TraceRank */
 } Trace;
 

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+# Stacked bars, one a row of the CSV: `parts` names the columns without their `suffix`, from the
+# bottom of the stack; a part that is 0 everywhere is left out.
+
+stats csv using "fits" name "FITS" nooutput
+longest = 0
+stats csv using (longest = strlen(stringcolumn("label")) > longest ? strlen(stringcolumn("label")) : longest) nooutput
+n_bars = FITS_records
+if (n_bars > 8) width = 7
+tilted = n_bars > 5 || longest > 14
+
+load "output.gp"
+set style data histograms
+set style histogram rowstacked
+set xrange [-0.6 : n_bars - 0.4]
+set yrange [0 : *]
+if (tilted) set xtics rotate by 35 right
+if (!tilted) set xtics norotate
+if (FITS_min < 1) set xlabel "* does not fit in memory"
+
+command = ""
+do for [part in parts] {
+    column = part . suffix
+    stats csv using column name "PART" nooutput
+    if (PART_max > 0) {
+        command = command . sprintf('%s csv using "%s":xticlabels(stringcolumn("label")) dt solid lc rgb color_%s title title_%s', \
+            strlen(command) > 0 ? "," : "plot", column, part, part)
+    }
+}
+command = strlen(command) > 0 ? command : sprintf('plot csv using "%s":xticlabels(stringcolumn("label")) notitle', column)

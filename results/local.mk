@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: MIT
+# The scripts of figures, installed beside the program, which runs them; the study.
+
+nobase_dist_pkgdata_DATA += \
+	%reldir%/bandwidth.gp \
+	%reldir%/bars.gp \
+	%reldir%/collectives.gp \
+	%reldir%/gantt.gp \
+	%reldir%/largest-model.gp \
+	%reldir%/lines.gp \
+	%reldir%/link-classes.gp \
+	%reldir%/link-use.gp \
+	%reldir%/memory-over-time.gp \
+	%reldir%/memory.gp \
+	%reldir%/output.gp \
+	%reldir%/pareto.gp \
+	%reldir%/roofline.gp \
+	%reldir%/scaling.gp \
+	%reldir%/step-time.gp \
+	%reldir%/strong-scaling.gp \
+	%reldir%/style.gp \
+	%reldir%/validation.gp \
+	%reldir%/weak-scaling.gp
