@@ -20,7 +20,8 @@ static const char *module_name(const Decoder *d, DecoderModule module)
 
 static gint64 norm_bias(const Decoder *d, gint64 width)
 {
-    const gboolean bias = d->norm == NORM_LAYER || (d->norm == NORM_LOW_PRECISION && d->qkv_bias);
+    const gboolean bias =
+        d->norm == NORM_LAYER || (d->norm == NORM_LOW_PRECISION && d->qkv_bias);
     return bias ? width : 0;
 }
 
