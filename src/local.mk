@@ -29,8 +29,8 @@ libzerosim_a_SOURCES += \
 	%reldir%/training.c %reldir%/training.h \
 	%reldir%/training_batch.c %reldir%/training_batch.h %reldir%/training_deepspeed.c \
 	%reldir%/training_deepspeed.h %reldir%/training_deepspeed_members.c \
-	%reldir%/training_precision.c %reldir%/training_pytorch.c \
-	%reldir%/training_pytorch.h %reldir%/training_pytorch.c %reldir%/training_pytorch.h %reldir%/training_precision.h %reldir%/node_wires.c \
+	%reldir%/training_precision.c %reldir%/training_precision.h %reldir%/training_pytorch.c \
+	%reldir%/training_pytorch.h %reldir%/node_wires.c \
 	%reldir%/node_wires.h %reldir%/node_type.c %reldir%/cluster.c %reldir%/cluster.h \
 	%reldir%/cluster_spec.c %reldir%/cluster_xml.c %reldir%/cluster_xml.h \
 	%reldir%/cluster_xml_fabric.c %reldir%/cluster_xml_node.c
@@ -41,8 +41,10 @@ libzerosim_a_SOURCES += \
 	%reldir%/collective_tuner.h %reldir%/schedule.c %reldir%/schedule.h %reldir%/bucket.c \
 	%reldir%/bucket.h %reldir%/step.c %reldir%/step.h %reldir%/step_ddp.c \
 	%reldir%/step_deepspeed12.c %reldir%/step_deepspeed3.c %reldir%/step_deepspeed3.h \
-	%reldir%/step_deepspeed3_fetch.c %reldir%/step_deepspeed3_trace.c %reldir%/step_fsdp.h %reldir%/step_fsdp1.c \
-	%reldir%/step_fsdp2.c %reldir%/step_fsdp_unit.c %reldir%/step_fsdp_wrap.c %reldir%/step_fsdp_wrap.c %reldir%/step_ops.c \
+	%reldir%/step_deepspeed3_fetch.c %reldir%/step_deepspeed3_trace.c %reldir%/step_fsdp.h \
+	%reldir%/step_fsdp1.c \
+	%reldir%/step_fsdp2.c %reldir%/step_fsdp_unit.c %reldir%/step_fsdp_wrap.c \
+	%reldir%/step_ops.c \
 	%reldir%/step_paper.c %reldir%/step_walk.h
 
 # -- how time passes
@@ -78,19 +80,28 @@ libzerosim_a_SOURCES += \
 libzerosim_a_SOURCES += \
 	%reldir%/validate.c %reldir%/validate.h %reldir%/validate_capacity.c \
 	%reldir%/validate_case.c %reldir%/validate_case.h %reldir%/validate_csv.c \
-	%reldir%/validate_csv.h %reldir%/validate_memory.c %reldir%/validate_model.c \
-	%reldir%/validate_nccl.c %reldir%/validate_platform.c %reldir%/validate_record.c \
-	%reldir%/validate_record.h %reldir%/validate_report.c %reldir%/validate_report.h \
-	%reldir%/validate_rows.h %reldir%/validate_run.c %reldir%/validate_steps.c \
-	%reldir%/validate_steps.h %reldir%/validate_steps_keys.c \
-	%reldir%/validate_summary.c %reldir%/validate_summary.h
-libzerosim_a_SOURCES += %reldir%/cmd_validate.c
+	%reldir%/validate_csv.h %reldir%/validate_errors.c %reldir%/validate_errors.h \
+	%reldir%/validate_estimator.c %reldir%/validate_estimator.h %reldir%/validate_memory.c \
+	%reldir%/validate_model.c %reldir%/validate_nccl.c %reldir%/validate_platform.c \
+	%reldir%/validate_record.c %reldir%/validate_record.h %reldir%/validate_report.c \
+	%reldir%/validate_report.h %reldir%/validate_rows.h %reldir%/validate_run.c \
+	%reldir%/validate_stand_in.c %reldir%/validate_stand_in.h %reldir%/validate_steps.c \
+	%reldir%/validate_steps.h %reldir%/validate_steps_keys.c %reldir%/validate_summary.c \
+	%reldir%/validate_summary.h
+libzerosim_a_SOURCES += %reldir%/cmd_validate.c %reldir%/metrics_expected.c \
+	%reldir%/metrics_expected.h
+
+# -- figures and pages
+libzerosim_a_SOURCES += \
+	%reldir%/plot.c %reldir%/plot.h %reldir%/plot_bars.c %reldir%/plot_lines.c \
+	%reldir%/plot_time.c %reldir%/plot_validation.c %reldir%/results_in.c \
+	%reldir%/results_in.h
 
 # -- program
 libzerosim_a_SOURCES += \
 	%reldir%/cmd.h %reldir%/cmd_compare.c %reldir%/cmd_compare.h \
 	%reldir%/cmd_compare_best.c %reldir%/cmd_compare_best.h %reldir%/cmd_compare_over.c \
 	%reldir%/cmd_model.c %reldir%/cmd_options.c %reldir%/cmd_options.h %reldir%/cmd_over.c \
-	%reldir%/cmd_over.h %reldir%/cmd_platform.c \
-	%reldir%/cmd_platform_show.c %reldir%/cmd_platform_show.h %reldir%/cmd_progress.c \
+	%reldir%/cmd_over.h %reldir%/cmd_platform.c %reldir%/cmd_platform_show.c \
+	%reldir%/cmd_platform_show.h %reldir%/cmd_plot.c %reldir%/cmd_progress.c \
 	%reldir%/cmd_progress.h %reldir%/cmd_run.c %reldir%/cmd_schedule.c
