@@ -32,7 +32,7 @@ static const FixedMember attention_fixed[] = {{"attn_type", "\"multihead_attenti
 static gboolean read_attention(ModelBuild *build, Decoder *d, GError **error)
 {
     JsonIn in;
-    d->biased = TRUE;
+    d->biased = !d->position_embedding; /* unless it is told */
     if (!json_in_object(&build->config, "attn_config", FALSE, build->names, &in, error))
         return FALSE;
     if (!in.object)

@@ -48,6 +48,7 @@ GOLDEN_TESTS = \
 	%reldir%/golden/help.test \
 	%reldir%/golden/model-csv.test \
 	%reldir%/golden/model-json.test \
+	%reldir%/golden/model-layers.test \
 	%reldir%/golden/model-table.test \
 	%reldir%/golden/platform-list.test \
 	%reldir%/golden/platform-show.test \
