@@ -38,7 +38,8 @@ libzerosim_a_SOURCES += \
 # -- what one step does: pure functions
 libzerosim_a_SOURCES += \
 	%reldir%/collective.c %reldir%/collective.h %reldir%/collective_tuner.c \
-	%reldir%/collective_tuner.h %reldir%/schedule.c %reldir%/schedule.h %reldir%/bucket.c \
+	%reldir%/collective_tuner.h %reldir%/schedule.c %reldir%/schedule.h \
+	%reldir%/schedule_job.c %reldir%/bucket.c \
 	%reldir%/bucket.h %reldir%/step.c %reldir%/step.h %reldir%/step_ddp.c \
 	%reldir%/step_deepspeed12.c %reldir%/step_deepspeed3.c %reldir%/step_deepspeed3.h \
 	%reldir%/step_deepspeed3_fetch.c %reldir%/step_deepspeed3_trace.c %reldir%/step_fsdp.h \
@@ -51,7 +52,8 @@ libzerosim_a_SOURCES += \
 libzerosim_a_SOURCES += \
 	%reldir%/timeline.c %reldir%/timeline.h %reldir%/sim.h %reldir%/sim_collective.c \
 	%reldir%/sim_collective.h %reldir%/sim_engine.c %reldir%/sim_engine.h \
-	%reldir%/sim_facts.c %reldir%/sim_facts.h %reldir%/sim_network.c %reldir%/sim_network.h \
+	%reldir%/sim_facts.c %reldir%/sim_facts.h %reldir%/sim_groups.c \
+	%reldir%/sim_groups.h %reldir%/sim_network.c %reldir%/sim_network.h \
 	%reldir%/sim_platform.c %reldir%/sim_program.c %reldir%/sim_program.h \
 	%reldir%/sim_replay.c %reldir%/sim_replay.h %reldir%/sim_run.c %reldir%/sim_version.c \
 	%reldir%/sim_version.h

@@ -96,14 +96,11 @@ static void measure_communication(Result *result, const Job *job, const SimResul
     const Schedule *schedule = job_program(job, rank);
     CollectiveTimes times = {0};
     result->time_split_s = metrics_time_split(schedule, sim->timeline, rank, &times);
-    result->collectives = metrics_collectives(schedule, job->n_ranks, &times, sim->collectives);
+    result->collectives = metrics_collectives(job, rank, &times, sim->collectives);
     g_free(times.busy_s);
     g_free(times.exposed_s);
     result->link_classes = metrics_link_classes(sim->links, result->step_time_s);
-    for (guint p = 0; p < job->programs->len; p++) {
-        double sent_bytes = metrics_sent_bytes(job->programs->pdata[p], job->n_ranks);
-        result->sent_bytes_per_rank = MAX(result->sent_bytes_per_rank, sent_bytes);
-    }
+    result->sent_bytes_per_rank = metrics_sent_bytes(job);
     result->comm_modelled_frac = 1;
 }
 

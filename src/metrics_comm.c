@@ -8,22 +8,42 @@
 /* Below this share of the step, waiting isn't worth a name. */
 #define COMPUTE_BOUND_FRAC 0.05
 
-static double op_sent_bytes(const Op *op, int n_ranks)
+static double op_sent_bytes(const Op *op, const Job *job, int rank)
 {
-    if (n_ranks == 1)
+    int n_members = job_group_size(job, op->communicator, rank);
+    if (n_members == 1)
         return 0;
-    return (double)op->payload_bytes * collective_busbw_factor(op->collective, n_ranks);
+    return (double)op->payload_bytes * collective_busbw_factor(op->collective, n_members);
 }
 
-double metrics_sent_bytes(const Schedule *schedule, int n_ranks)
+static double rank_sent_bytes(const Job *job, int rank)
 {
+    const Schedule *schedule = job_program(job, rank);
     double sum = 0;
     for (int i = 0; i < schedule_n_ops(schedule); i++) {
         const Op *op = schedule_op(schedule, i);
         if (op->kind == OP_COLLECTIVE)
-            sum += op_sent_bytes(op, n_ranks);
+            sum += op_sent_bytes(op, job, rank);
     }
     return sum;
+}
+
+/* Whether two ranks run the same program in groups of the same sizes. */
+static gboolean ranks_alike(const Job *job, int one, int other)
+{
+    for (int c = 0; c < (int)job->communicators->len; c++)
+        if (job_group_size(job, c, one) != job_group_size(job, c, other))
+            return FALSE;
+    return job->program_of_rank[one] == job->program_of_rank[other];
+}
+
+double metrics_sent_bytes(const Job *job)
+{
+    double largest = 0;
+    for (int rank = 0; rank < job->n_ranks; rank++)
+        if (rank == 0 || !ranks_alike(job, rank - 1, rank))
+            largest = MAX(largest, rank_sent_bytes(job, rank));
+    return largest;
 }
 
 static void collective_total_clear(gpointer total)
@@ -32,15 +52,17 @@ static void collective_total_clear(gpointer total)
     g_free(((CollectiveTotal *)total)->algorithm);
 }
 
-static CollectiveTotal *total_of(GArray *totals, const Op *op)
+static CollectiveTotal *total_of(GArray *totals, const Job *job, const Op *op)
 {
+    const char *group = job_communicator(job, op->communicator)->name;
     for (guint i = 0; i < totals->len; i++) {
         CollectiveTotal *total = &g_array_index(totals, CollectiveTotal, i);
-        if (total->kind == op->collective && total->phase == op->phase)
+        if (total->kind == op->collective && total->phase == op->phase &&
+            g_str_equal(total->group, group))
             return total;
     }
     CollectiveTotal total = {
-        .kind = op->collective, .phase = op->phase, .group = g_strdup("world")};
+        .kind = op->collective, .phase = op->phase, .group = g_strdup(group)};
     g_array_append_val(totals, total);
     return &g_array_index(totals, CollectiveTotal, totals->len - 1);
 }
@@ -62,9 +84,10 @@ static void note_algorithm(CollectiveTotal *total, const CollectiveUse *use)
     total->algorithm = joined;
 }
 
-GArray *metrics_collectives(const Schedule *schedule, int n_ranks, const CollectiveTimes *times,
+GArray *metrics_collectives(const Job *job, int rank, const CollectiveTimes *times,
                             const GArray *uses)
 {
+    const Schedule *schedule = job_program(job, rank);
     GArray *totals = g_array_new(FALSE, TRUE, sizeof(CollectiveTotal));
     guint n_seen = 0;
     g_array_set_clear_func(totals, collective_total_clear);
@@ -72,10 +95,10 @@ GArray *metrics_collectives(const Schedule *schedule, int n_ranks, const Collect
         const Op *op = schedule_op(schedule, i);
         if (op->kind != OP_COLLECTIVE)
             continue;
-        CollectiveTotal *total = total_of(totals, op);
+        CollectiveTotal *total = total_of(totals, job, op);
         total->count++;
         total->payload_bytes += op->payload_bytes;
-        total->sent_bytes_per_rank += op_sent_bytes(op, n_ranks);
+        total->sent_bytes_per_rank += op_sent_bytes(op, job, rank);
         total->busy_s += times->busy_s[i];
         total->exposed_s += times->exposed_s[i];
         if (n_seen < uses->len)

@@ -6,11 +6,12 @@
 
 G_BEGIN_DECLS
 
-/* Payload times nccl-tests' busbw factor; 0 for one rank. */
-double metrics_sent_bytes(const Schedule *schedule, int n_ranks);
+/* Payload times nccl-tests' busbw factor of the collective's group, 0 for a group of one; the
+ * largest sum over ranks. */
+double metrics_sent_bytes(const Job *job);
 
-/* CollectiveTotal, in order of first use; elements are freed with the array. */
-GArray *metrics_collectives(const Schedule *schedule, int n_ranks, const CollectiveTimes *times,
+/* CollectiveTotal of a rank, in order of first use; elements are freed with the array. */
+GArray *metrics_collectives(const Job *job, int rank, const CollectiveTimes *times,
                             const GArray *uses);
 
 /* LinkClassTotal of the classes that carried bytes, in order of LinkClass. */

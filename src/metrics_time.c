@@ -60,24 +60,51 @@ static double overlap_s(const GArray *intervals, Interval interval, guint *curso
     return sum_s;
 }
 
-/* Collectives share one FIFO, so their intervals are disjoint once waiting in the queue is cut
- * off. */
+static int interval_compare(gconstpointer one, gconstpointer other)
+{
+    double a = ((const Interval *)one)->start_s, b = ((const Interval *)other)->start_s;
+    return (a > b) - (a < b);
+}
+
+/* How much of the intervals' union `covering` doesn't cover; sorts them. */
+static double outside_s(GArray *intervals, const GArray *covering)
+{
+    double sum_s = 0, covered_s = -G_MAXDOUBLE;
+    guint cursor = 0;
+    g_array_sort(intervals, interval_compare);
+    for (guint i = 0; i < intervals->len; i++) {
+        Interval interval = g_array_index(intervals, Interval, i);
+        interval.start_s = MAX(interval.start_s, covered_s);
+        if (interval.end_s <= interval.start_s)
+            continue;
+        covered_s = interval.end_s;
+        sum_s +=
+            MAX(interval.end_s - interval.start_s - overlap_s(covering, interval, &cursor), 0);
+    }
+    return sum_s;
+}
+
+/* A communicator's collectives share one FIFO, so their intervals are disjoint once waiting in
+ * the queue is cut off; those of two communicators may overlap. */
 static double exposed_comm_s(const Schedule *schedule, const Timeline *timeline, int rank,
                              const GArray *compute, CollectiveTimes *times)
 {
-    double sum_s = 0, covered_s = 0;
-    guint cursor = 0;
+    g_autoptr(GArray) intervals = g_array_new(FALSE, FALSE, sizeof(Interval));
+    double covered_s[MAX_COMMUNICATORS] = {0};
+    guint cursor[MAX_COMMUNICATORS] = {0};
     for (int i = 0; i < schedule_n_ops(schedule); i++) {
-        if (schedule_op(schedule, i)->kind != OP_COLLECTIVE)
+        const Op *op = schedule_op(schedule, i);
+        if (op->kind != OP_COLLECTIVE)
             continue;
-        Interval interval = clip(timeline, rank, i, covered_s);
-        covered_s = interval.end_s;
+        int c = op->communicator;
+        Interval interval = clip(timeline, rank, i, covered_s[c]);
+        covered_s[c] = interval.end_s;
         times->busy_s[i] = interval.end_s - interval.start_s;
-        double exposed_s = times->busy_s[i] - overlap_s(compute, interval, &cursor);
+        double exposed_s = times->busy_s[i] - overlap_s(compute, interval, &cursor[c]);
         times->exposed_s[i] = MAX(exposed_s, 0);
-        sum_s += times->exposed_s[i];
+        g_array_append_val(intervals, interval);
     }
-    return sum_s;
+    return outside_s(intervals, compute);
 }
 
 TimeSplit metrics_time_split(const Schedule *schedule, const Timeline *timeline, int rank,

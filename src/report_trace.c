@@ -71,12 +71,14 @@ static json_t *compute_arguments(const Schedule *schedule, const Op *op)
                      "kernels", kernels);
 }
 
-static json_t *collective_arguments(const Writer *writer, const Op *op, guint k)
+static json_t *collective_arguments(const Writer *writer, int rank, const Op *op, guint k)
 {
     const GArray *uses = writer->trace->sim->collectives;
-    int n_ranks = writer->trace->job->n_ranks;
-    double factor = n_ranks == 1 ? 0 : collective_busbw_factor(op->collective, n_ranks);
-    json_t *arguments = json_pack("{s:s, s:s, s:I, s:f}", "phase", phase_name(op->phase),
+    const Job *job = writer->trace->job;
+    int n = job_group_size(job, op->communicator, rank);
+    double factor = n == 1 ? 0 : collective_busbw_factor(op->collective, n);
+    json_t *arguments = json_pack("{s:s, s:s, s:s, s:I, s:f}", "phase", phase_name(op->phase),
+                                  "group", job_communicator(job, op->communicator)->name,
                                   "collective", collective_name(op->collective),
                                   "payload_bytes", (json_int_t)op->payload_bytes,
                                   "sent_bytes_per_rank", (double)op->payload_bytes * factor);
@@ -97,7 +99,7 @@ static void write_slice(Writer *writer, int rank, int index, guint k)
     double start_s = timeline_start_s(timeline, rank, index);
     double end_s = timeline_end_s(timeline, rank, index);
     json_t *arguments = op->kind == OP_COMPUTE ? compute_arguments(schedule, op)
-                                               : collective_arguments(writer, op, k);
+                                               : collective_arguments(writer, rank, op, k);
     write_event(writer, json_pack("{s:s, s:s, s:s, s:i, s:i, s:f, s:f, s:o}", "name",
                                   schedule_label(schedule, op->label), "cat",
                                   op->kind == OP_COMPUTE ? "compute" : "collective", "ph", "X",

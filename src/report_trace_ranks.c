@@ -118,47 +118,54 @@ GArray *trace_ranks(const char *list, const Job *job, const Timeline *timeline, 
     return NULL;
 }
 
-/* Bytes that the shown rank's GPU sends to its node, and that its NIC sends. */
-static void add_flow(const Trace *trace, const Flow *flow, double *nvlink_bytes,
-                     double *nic_bytes)
-{
-    for (guint i = 0; i < trace->ranks->len; i++) {
-        int rank = g_array_index(trace->ranks, TraceRank, i).rank;
-        if (!flow->between_nodes && flow->from_rank == rank)
-            nvlink_bytes[i] += flow->wire_bytes;
-        if (flow->between_nodes && cluster_gpu(trace->cluster, flow->from_rank)->nic ==
-                                       cluster_gpu(trace->cluster, rank)->nic)
-            nic_bytes[i] += flow->wire_bytes;
-    }
-}
-
 static double use_frac(double bytes, double time_s, double bytes_per_s)
 {
     return time_s > 0 && bytes_per_s > 0 ? bytes / time_s / bytes_per_s : 0;
 }
 
-static void use_of(const Trace *trace, const Op *op, double time_s, TraceLinkUse *use)
+/* What the rank's GPU sends to its node, and its NIC to others. */
+static TraceLinkUse rank_use(const Trace *trace, const CollectivePlan *plan, int rank,
+                             double time_s)
 {
-    int n_ranks = trace->job->n_ranks;
-    guint n_shown = trace->ranks->len;
-    g_autofree int *members = g_new(int, n_ranks);
-    g_autofree double *nvlink_bytes = g_new0(double, n_shown);
-    g_autofree double *nic_bytes = g_new0(double, n_shown);
-    for (int r = 0; r < n_ranks; r++)
-        members[r] = r;
+    double nvlink_bytes = 0, nic_bytes = 0;
+    for (guint f = 0; f < plan->flows->len; f++) {
+        const Flow *flow = &g_array_index(plan->flows, Flow, f);
+        if (!flow->between_nodes && flow->from_rank == rank)
+            nvlink_bytes += flow->wire_bytes;
+        if (flow->between_nodes && cluster_gpu(trace->cluster, flow->from_rank)->nic ==
+                                       cluster_gpu(trace->cluster, rank)->nic)
+            nic_bytes += flow->wire_bytes;
+    }
+    return (TraceLinkUse){
+        .nvlink_frac = use_frac(nvlink_bytes, time_s, trace->cluster->nvlink_bytes_per_s),
+        .nic_frac = use_frac(nic_bytes, time_s, trace->cluster->nic_bytes_per_s)};
+}
+
+static CollectivePlan *plan_of_group(const Trace *trace, const Op *op, int group)
+{
+    int n;
+    g_autofree int *members = job_group_members(trace->job, op->communicator, group, &n);
     const CollectiveCall call = {.kind = op->collective,
                                  .payload_bytes = op->payload_bytes,
-                                 .root = op->root,
+                                 .root = members[op->root],
                                  .averages = op->averages};
-    g_autoptr(CollectivePlan) plan =
-        collective_plan(trace->cluster, members, n_ranks, &call, trace->nccl);
-    for (guint f = 0; f < plan->flows->len; f++)
-        add_flow(trace, &g_array_index(plan->flows, Flow, f), nvlink_bytes, nic_bytes);
-    for (guint i = 0; i < n_shown; i++)
-        use[i] = (TraceLinkUse){
-            .nvlink_frac =
-                use_frac(nvlink_bytes[i], time_s, trace->cluster->nvlink_bytes_per_s),
-            .nic_frac = use_frac(nic_bytes[i], time_s, trace->cluster->nic_bytes_per_s)};
+    return collective_plan(trace->cluster, members, n, &call, trace->nccl);
+}
+
+static void use_of(const Trace *trace, const Op *op, double time_s, TraceLinkUse *use)
+{
+    const int *group_of_rank = job_communicator(trace->job, op->communicator)->group_of_rank;
+    g_autoptr(CollectivePlan) plan = NULL;
+    int planned = -1;
+    for (guint i = 0; i < trace->ranks->len; i++) {
+        int rank = g_array_index(trace->ranks, TraceRank, i).rank;
+        if (group_of_rank[rank] != planned) {
+            collective_plan_free(plan);
+            planned = group_of_rank[rank];
+            plan = plan_of_group(trace, op, planned);
+        }
+        use[i] = rank_use(trace, plan, rank, time_s);
+    }
 }
 
 TraceLinkUse *trace_link_use(const Trace *trace)

@@ -10,10 +10,9 @@
 #include <string.h>
 
 static const char *const stream_names[N_STREAMS] = {
-    [STREAM_COMPUTE] = "compute",
-    [STREAM_ALL_GATHER] = "all_gather",
-    [STREAM_REDUCE] = "reduce",
-    [STREAM_NCCL] = "nccl",
+    [STREAM_COMPUTE] = "compute", [STREAM_ALL_GATHER] = "all_gather",
+    [STREAM_REDUCE] = "reduce",   [STREAM_NCCL] = "nccl",
+    [STREAM_NCCL_2] = "nccl_2",   [STREAM_NCCL_3] = "nccl_3",
 };
 
 static const char *const phase_names[N_PHASES] = {
@@ -37,6 +36,17 @@ static const char *const memory_category_names[N_MEMORY_CATEGORIES] = {
 const char *stream_name(Stream stream)
 {
     return stream_names[stream];
+}
+
+Stream stream_of_communicator(int communicator)
+{
+    g_assert(communicator >= 0 && communicator < MAX_COMMUNICATORS);
+    return (Stream)((int)STREAM_NCCL + communicator);
+}
+
+gboolean stream_is_communicator(Stream stream)
+{
+    return stream >= STREAM_NCCL;
 }
 
 const char *phase_name(Phase phase)
@@ -145,10 +155,17 @@ int schedule_compute(Schedule *schedule, Stream stream, Phase phase, const char 
 int schedule_collective(Schedule *schedule, Phase phase, const char *label, CollectiveKind kind,
                         gint64 payload_bytes, int root)
 {
+    return schedule_collective_on(schedule, 0, phase, label, kind, payload_bytes, root);
+}
+
+int schedule_collective_on(Schedule *schedule, int communicator, Phase phase, const char *label,
+                           CollectiveKind kind, gint64 payload_bytes, int root)
+{
     Op op = {.kind = OP_COLLECTIVE,
-             .stream = STREAM_NCCL,
+             .stream = stream_of_communicator(communicator),
              .phase = phase,
              .collective = kind,
+             .communicator = communicator,
              .payload_bytes = payload_bytes,
              .root = root,
              .alloc = -1};
@@ -252,7 +269,7 @@ static gboolean timed_op_validate(const Schedule *schedule, int index, GError **
 
     if (!isfinite(op->work_s) || op->work_s < 0 || op->payload_bytes < 0)
         return op_fail(schedule, index, "its size isn't a number of 0 or more", error);
-    if ((op->kind == OP_COLLECTIVE) != (op->stream == STREAM_NCCL))
+    if ((op->kind == OP_COLLECTIVE) != stream_is_communicator(op->stream))
         return op_fail(schedule, index, "wrong stream for its kind", error);
     for (int i = 0; i < op->n_waits; i++) {
         int wait = g_array_index(schedule->waits, int, op->first_wait + i);
@@ -333,18 +350,4 @@ void schedule_print(const Schedule *schedule, FILE *out)
                     g_array_index(schedule->waits, int, op->first_wait + w));
         fputc('\n', out);
     }
-}
-
-void job_free(Job *job)
-{
-    if (!job)
-        return;
-    g_ptr_array_unref(job->programs);
-    g_free(job->program_of_rank);
-    g_free(job);
-}
-
-const Schedule *job_program(const Job *job, int rank)
-{
-    return g_ptr_array_index(job->programs, job->program_of_rank[rank]);
 }

@@ -20,15 +20,20 @@ G_BEGIN_DECLS
 typedef enum { OP_COMPUTE, OP_COLLECTIVE, OP_ALLOC, OP_FREE } OpKind;
 typedef enum { PHASE_FORWARD, PHASE_BACKWARD, PHASE_UPDATE, N_PHASES } Phase;
 
-/* A communicator runs its collectives in issue order: STREAM_NCCL is the FIFO of the world's.
- */
+/* A communicator runs its collectives in issue order, beside those of other communicators:
+ * communicator c has the FIFO STREAM_NCCL + c, and STREAM_NCCL is the world's. One more
+ * communicator needs one more stream here and its name in schedule.c. */
 typedef enum {
     STREAM_COMPUTE,
     STREAM_ALL_GATHER,
     STREAM_REDUCE,
     STREAM_NCCL,
+    STREAM_NCCL_2,
+    STREAM_NCCL_3,
     N_STREAMS
 } Stream;
+
+#define MAX_COMMUNICATORS ((int)N_STREAMS - (int)STREAM_NCCL)
 
 typedef enum {
     MEMORY_PARAMETERS,
@@ -55,10 +60,11 @@ typedef struct {
     double flops;
     int n_launches;
     int first_kernel, n_kernels; /* slice of Schedule.kernels */
-    /* COLLECTIVE on the world */
+    /* COLLECTIVE */
     CollectiveKind collective;
+    int communicator; /* index in Job.communicators; 0: the world */
     gint64 payload_bytes;
-    int root;
+    int root;          /* of broadcast and reduce: index among the group's members */
     gboolean averages; /* ncclAvg: NVSwitches can't reduce it */
     /* ALLOC and FREE */
     MemoryCategory category;
@@ -96,8 +102,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Schedule, schedule_free)
 /* All append functions return the new op's index. */
 int schedule_compute(Schedule *schedule, Stream stream, Phase phase, const char *label,
                      const Kernel *kernels, int n_kernels, const Profile *profile);
+/* On the world. */
 int schedule_collective(Schedule *schedule, Phase phase, const char *label, CollectiveKind kind,
                         gint64 payload_bytes, int root);
+/* Among the rank's group of `communicator`, below MAX_COMMUNICATORS. */
+int schedule_collective_on(Schedule *schedule, int communicator, Phase phase, const char *label,
+                           CollectiveKind kind, gint64 payload_bytes, int root);
 int schedule_alloc(Schedule *schedule, Stream stream, Phase phase, const char *label,
                    MemoryCategory category, gint64 bytes);
 /* Frees what schedule_alloc returned; -1 and blocks of 0 bytes are ignored and give -1. */
@@ -127,18 +137,40 @@ gboolean schedule_validate(const Schedule *schedule, GError **error);
 void schedule_print(const Schedule *schedule, FILE *out);
 
 const char *stream_name(Stream stream);
+/* FIFO of a communicator. */
+Stream stream_of_communicator(int communicator);
+gboolean stream_is_communicator(Stream stream);
 const char *phase_name(Phase phase);
 const char *memory_category_name(MemoryCategory category);
 
-/* The programs of a job and who runs which. */
+/* Ranks in groups that are disjoint and together all of them, each a communicator of NCCL's. */
+typedef struct {
+    char *name; /* "world", "shard", "replicate" */
+    int *group_of_rank;
+    int n_groups;
+    int *group_size; /* by group */
+} Communicator;
+
+/* The programs of a job, who runs which, and who communicates with whom. */
 typedef struct {
     GPtrArray *programs; /* Schedule * */
     int *program_of_rank;
     int n_ranks;
+    GPtrArray *communicators; /* Communicator *; the first is the world, one group */
 } Job;
 
+/* Without programs, all ranks on program 0, and the world as the only communicator. */
+Job *job_new(int n_ranks);
 void job_free(Job *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Job, job_free)
 const Schedule *job_program(const Job *job, int rank);
+
+/* Returns its index. group_of_rank is copied: 0 … n_groups - 1, each at least once. */
+int job_add_communicator(Job *job, const char *name, const int *group_of_rank, int n_groups);
+const Communicator *job_communicator(const Job *job, int communicator);
+/* Ranks that are in the rank's group, itself included. */
+int job_group_size(const Job *job, int communicator, int rank);
+/* The group's ranks in ascending order; owned by the caller. */
+int *job_group_members(const Job *job, int communicator, int group, int *n_members);
 
 G_END_DECLS

@@ -15,12 +15,12 @@ typedef struct {
     char *name;
     LinkClass link_class;
     double bandwidth_bytes_per_s;
-    double bytes;                 /* wire bytes carried in the steady step */
-    double peak_utilisation_frac; /* highest rate over any one collective */
+    double bytes; /* wire bytes carried in the steady step */
+    /* Highest rate over any one collective; those of a communicator's groups count together. */
+    double peak_utilisation_frac;
 } LinkUse;
 
-/* How one collective op ran; ops of all programs share the numbering of program 0's
- * collectives: the k-th collective of a step. */
+/* How one collective op ran. */
 typedef struct {
     Algorithm algorithm;
     Protocol protocol;
@@ -30,7 +30,7 @@ typedef struct {
 typedef struct {
     Timeline *timeline;
     GArray *links;       /* LinkUse, in order of name; no engine links */
-    GArray *collectives; /* CollectiveUse */
+    GArray *collectives; /* CollectiveUse, of rank 0's collectives in the order of its list */
     gint64 n_flows;
     int n_steps;        /* simulated until steady */
     gboolean is_steady; /* FALSE: steps still differed when it gave up */

@@ -12,7 +12,7 @@
 
 static const CollectivePlan *plan_at(const SimConductor *conductor, int plan)
 {
-    return g_ptr_array_index(conductor->replay->plans, plan);
+    return g_ptr_array_index(conductor->group->plans, plan);
 }
 
 /* Starts the host's flows of the running collective; returns how many, receptions first. */
@@ -90,12 +90,13 @@ static SimPlayer *player_at(SimConductor *conductor, sg_host_t host)
 static SimHop *hop_new(SimConductor *conductor, const Flow *flow)
 {
     const Cluster *cluster = conductor->replay->cluster;
-    g_autofree char *name = g_strdup_printf("hop %u", conductor->hops->len);
+    g_autofree char *name = g_strdup_printf("%d %d %u", conductor->group->communicator,
+                                            conductor->group->members[0], conductor->hops->len);
     SimHop *hop = g_new0(SimHop, 1);
     hop->flow = *flow;
     hop->route.from = flow_end(cluster, flow->from_rank, flow->between_nodes);
     hop->route.to = flow_end(cluster, flow->to_rank, flow->between_nodes);
-    hop->wire_bytes = g_new0(double, conductor->replay->plans->len);
+    hop->wire_bytes = g_new0(double, conductor->group->plans->len);
     hop->mailbox = sg_mailbox_by_name(name);
     g_ptr_array_add(conductor->hops, hop);
     g_ptr_array_add(player_at(conductor, hop->route.from)->out, hop);
@@ -107,7 +108,7 @@ static SimHop *hop_new(SimConductor *conductor, const Flow *flow)
 static void hops_add(SimConductor *conductor)
 {
     g_autoptr(GHashTable) known = g_hash_table_new(flow_hash, flow_equal);
-    for (guint p = 0; p < conductor->replay->plans->len; p++) {
+    for (guint p = 0; p < conductor->group->plans->len; p++) {
         const CollectivePlan *plan = plan_at(conductor, (int)p);
         for (guint i = 0; i < plan->flows->len; i++) {
             const Flow *flow = &g_array_index(plan->flows, Flow, i);
@@ -131,22 +132,25 @@ static void player_start_actor(SimPlayer *player)
 
 static int rounds_count(const SimConductor *conductor)
 {
-    const GArray *plan_of = conductor->replay->plan_of;
+    const GArray *plan_of = conductor->group->plan_of;
     int n = 0;
     for (guint k = 0; k < plan_of->len; k++)
         n += plan_at(conductor, g_array_index(plan_of, int, k))->flows->len > 0;
     return n * conductor->replay->n_steps;
 }
 
-SimConductor *sim_conductor_new(const SimReplay *replay, SimNetwork *network)
+SimConductor *sim_conductor_new(const SimReplay *replay, const SimGroup *group,
+                                SimNetwork *network)
 {
     SimConductor *conductor = g_new0(SimConductor, 1);
     conductor->replay = replay;
+    conductor->group = group;
     conductor->network = network;
     conductor->hops = g_ptr_array_new();
+    conductor->engines = g_array_new(FALSE, FALSE, sizeof(SimEngine));
     conductor->players = g_hash_table_new(NULL, NULL);
     conductor->player_order = g_ptr_array_new();
-    conductor->uses = g_new0(SimPlanUse, replay->plans->len + 1);
+    conductor->uses = g_new0(SimPlanUse, group->plans->len + 1);
     conductor->n_rounds = rounds_count(conductor);
     hops_add(conductor);
     conductor->start = sg_barrier_init(conductor->player_order->len + 1);
@@ -156,36 +160,40 @@ SimConductor *sim_conductor_new(const SimReplay *replay, SimNetwork *network)
     return conductor;
 }
 
+static void engines_add(SimConductor *conductor, const SimHop *hop, gboolean *known)
+{
+    for (int i = 0; i < hop->route.n_engine_links; i++) {
+        SimEngine engine = {.link = hop->route.links[hop->route.n_links + i],
+                            .of_nic = hop->flow.between_nodes};
+        if (known[engine.link])
+            continue;
+        known[engine.link] = TRUE;
+        g_array_append_val(conductor->engines, engine);
+    }
+}
+
 void sim_conductor_route(SimConductor *conductor)
 {
+    g_autofree gboolean *known = g_new0(gboolean, conductor->network->links->len + 1);
     for (guint i = 0; i < conductor->hops->len; i++) {
         SimHop *hop = g_ptr_array_index(conductor->hops, i);
         conductor->replay->outcome->routing = hop->flow;
         if (!sim_network_route(conductor->network, &hop->route))
             _exit(EXIT_FAILURE); /* where others abort; the parent knows the ranks */
+        engines_add(conductor, hop, known);
     }
 }
 
-/* Sets the engine links to the plan's ceilings, unless they are. */
-static void engine_links_set(SimConductor *conductor, const CollectivePlan *plan)
+static void engines_set(const SimConductor *conductor, const CollectivePlan *plan,
+                        void (*set)(const SimNetwork *network, int link, double bytes_per_s))
 {
-    gboolean gpu_differs = plan->engine_bytes_per_s > 0 &&
-                           plan->engine_bytes_per_s != conductor->gpu_limit_bytes_per_s;
-    gboolean nic_differs = plan->nic_engine_bytes_per_s > 0 &&
-                           plan->nic_engine_bytes_per_s != conductor->nic_limit_bytes_per_s;
-    if (!gpu_differs && !nic_differs)
-        return;
-    for (guint i = 0; i < conductor->hops->len; i++) {
-        const SimHop *hop = g_ptr_array_index(conductor->hops, i);
-        if (hop->flow.between_nodes ? nic_differs : gpu_differs)
-            sim_network_limit(conductor->network, &hop->route,
-                              hop->flow.between_nodes ? plan->nic_engine_bytes_per_s
-                                                      : plan->engine_bytes_per_s);
+    for (guint i = 0; i < conductor->engines->len; i++) {
+        const SimEngine *engine = &g_array_index(conductor->engines, SimEngine, i);
+        double ceiling_bytes_per_s =
+            engine->of_nic ? plan->nic_engine_bytes_per_s : plan->engine_bytes_per_s;
+        if (ceiling_bytes_per_s > 0)
+            set(conductor->network, engine->link, ceiling_bytes_per_s);
     }
-    if (gpu_differs)
-        conductor->gpu_limit_bytes_per_s = plan->engine_bytes_per_s;
-    if (nic_differs)
-        conductor->nic_limit_bytes_per_s = plan->nic_engine_bytes_per_s;
 }
 
 /* A platform without engine links holds back no flow; the collective still ends no earlier than
@@ -201,15 +209,16 @@ static void ceiling_sleep(const SimConductor *conductor, const CollectivePlan *p
 void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step)
 {
     double start_s = simgrid_get_clock();
-    conductor->plan = g_array_index(conductor->replay->plan_of, int, k);
+    conductor->plan = g_array_index(conductor->group->plan_of, int, k);
     const CollectivePlan *plan = plan_at(conductor, conductor->plan);
     if (plan->flows->len == 0)
         return;
-    engine_links_set(conductor, plan);
     sg_actor_sleep_for(plan->latency_s);
+    engines_set(conductor, plan, sim_network_engage);
     conductor->n_flowing = (int)plan->flows->len;
     sg_barrier_wait(conductor->start);
     sg_sem_acquire(conductor->flowed);
+    engines_set(conductor, plan, sim_network_disengage);
     ceiling_sleep(conductor, plan, start_s);
     if (!is_last_step)
         return;
@@ -219,28 +228,59 @@ void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step)
     use->n_runs++;
 }
 
-/* Adds one plan's bytes: `carried` is scratch of one entry a link, all 0. */
-static void plan_account(const SimConductor *conductor, int p, double *carried)
+/* Adds a plan's bytes and, at its shortest run, its rate to those of the links. */
+static void plan_account(const SimConductor *conductor, int p, double *rate_bytes_per_s)
 {
     const SimPlanUse *use = &conductor->uses[p];
     for (guint i = 0; i < conductor->hops->len; i++) {
         const SimHop *hop = g_ptr_array_index(conductor->hops, i);
-        for (int l = 0; l < hop->route.n_links; l++)
-            carried[hop->route.links[l]] += hop->wire_bytes[p];
-    }
-    for (guint l = 0; l < conductor->network->links->len; l++) {
-        SimLink *link = &g_array_index(conductor->network->links, SimLink, l);
-        double peak = carried[l] / use->shortest_s / link->bandwidth_bytes_per_s;
-        link->bytes += use->n_runs * carried[l];
-        link->peak_utilisation_frac = MAX(link->peak_utilisation_frac, peak);
-        carried[l] = 0;
+        for (int l = 0; l < hop->route.n_links; l++) {
+            int index = hop->route.links[l];
+            g_array_index(conductor->network->links, SimLink, index).bytes +=
+                use->n_runs * hop->wire_bytes[p];
+            rate_bytes_per_s[index] += hop->wire_bytes[p] / use->shortest_s;
+        }
     }
 }
 
-void sim_conductor_account(const SimConductor *conductor)
+/* Of the rates of one plan of each group; clears them. */
+static void peaks_note(const SimNetwork *network, double *rate_bytes_per_s)
 {
-    g_autofree double *carried = g_new0(double, conductor->network->links->len + 1);
-    for (guint p = 0; p < conductor->replay->plans->len; p++)
-        if (conductor->uses[p].n_runs > 0)
-            plan_account(conductor, (int)p, carried);
+    for (guint l = 0; l < network->links->len; l++) {
+        SimLink *link = &g_array_index(network->links, SimLink, l);
+        double peak_frac = MIN(rate_bytes_per_s[l] / link->bandwidth_bytes_per_s, 1);
+        link->peak_utilisation_frac = MAX(link->peak_utilisation_frac, peak_frac);
+        rate_bytes_per_s[l] = 0;
+    }
+}
+
+static void communicator_account(GPtrArray *conductors, guint first, guint end)
+{
+    const SimNetwork *network = ((SimConductor *)conductors->pdata[first])->network;
+    g_autofree double *rates = g_new0(double, network->links->len + 1);
+    guint n_plans = 0;
+    for (guint i = first; i < end; i++)
+        n_plans = MAX(n_plans, ((SimConductor *)conductors->pdata[i])->group->plans->len);
+    for (guint p = 0; p < n_plans; p++) {
+        for (guint i = first; i < end; i++) {
+            const SimConductor *conductor = g_ptr_array_index(conductors, i);
+            if (p < conductor->group->plans->len && conductor->uses[p].n_runs > 0)
+                plan_account(conductor, (int)p, rates);
+        }
+        peaks_note(network, rates);
+    }
+}
+
+void sim_conductors_account(GPtrArray *conductors)
+{
+    for (guint first = 0, end; first < conductors->len; first = end) {
+        const SimConductor *conductor = g_ptr_array_index(conductors, first);
+        int communicator = conductor->group->communicator;
+        for (end = first + 1; end < conductors->len; end++) {
+            conductor = g_ptr_array_index(conductors, end);
+            if (conductor->group->communicator != communicator)
+                break;
+        }
+        communicator_account(conductors, first, end);
+    }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The collectives of a replay: one actor that conducts them, and one on each host that a ring
- * passes. Private to sim_*.c. */
+/* The collectives of a replay: for each group of ranks, one actor that conducts them, and one
+ * on each host that they pass. Private to sim_*.c. */
 #pragma once
 
 #include "sim_network.h"
@@ -14,7 +14,8 @@ G_BEGIN_DECLS
 
 typedef struct _SimConductor SimConductor;
 
-/* Two hosts that rings join, in one direction: one flow in each collective that uses it. */
+/* Two hosts that a group's collectives join, in one direction: one flow in each that uses it.
+ */
 typedef struct {
     Flow flow; /* ranks and whether between nodes */
     SimRoute route;
@@ -23,7 +24,7 @@ typedef struct {
     void *received; /* SimGrid delivers a pointer; nobody reads it */
 } SimHop;
 
-/* A host that rings pass: its actor sends what leaves it and receives what comes. */
+/* A host that they pass: its actor sends what leaves it and receives what comes. */
 typedef struct {
     SimConductor *conductor;
     sg_host_t host;
@@ -37,23 +38,31 @@ typedef struct {
     double shortest_s;
 } SimPlanUse;
 
+/* An engine link that the group's flows cross. */
+typedef struct {
+    int link; /* index in SimNetwork.links */
+    gboolean of_nic;
+} SimEngine;
+
 struct _SimConductor {
     const SimReplay *replay;
+    const SimGroup *group;
     SimNetwork *network;
     GPtrArray *hops;         /* SimHop * */
+    GArray *engines;         /* SimEngine */
     GPtrArray *player_order; /* SimPlayer * */
     GHashTable *players;     /* sg_host_t → SimPlayer * */
     int n_rounds;            /* collectives with flows, all steps */
     int plan;                /* that of the running collective */
     int n_flowing;
-    double gpu_limit_bytes_per_s, nic_limit_bytes_per_s; /* as the engine links are set */
     sg_bar_t start;
     sg_sem_t flowed;
     SimPlanUse *uses; /* by plan */
 };
 
 /* Creates the players' actors. */
-SimConductor *sim_conductor_new(const SimReplay *replay, SimNetwork *network);
+SimConductor *sim_conductor_new(const SimReplay *replay, const SimGroup *group,
+                                SimNetwork *network);
 
 /* In an actor, before the first collective. */
 void sim_conductor_route(SimConductor *conductor);
@@ -61,7 +70,8 @@ void sim_conductor_route(SimConductor *conductor);
 /* In an actor: runs the k-th collective of a step, from the moment that all ranks are there. */
 void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step);
 
-/* Adds what the collectives of the last step carried to the network's links. */
-void sim_conductor_account(const SimConductor *conductor);
+/* Adds what the collectives of the last step carried to the network's links; conductors of one
+ * communicator together, since their groups run at once. */
+void sim_conductors_account(GPtrArray *conductors);
 
 G_END_DECLS

@@ -59,13 +59,30 @@ gboolean sim_network_route(const SimNetwork *network, SimRoute *route)
     return n > 0;
 }
 
-void sim_network_limit(const SimNetwork *network, const SimRoute *route, double bytes_per_s)
+/* A link that nothing flows over keeps its limit, which is most often the next one's too. */
+static void engine_limit(SimLink *link)
 {
-    for (int i = 0; i < route->n_engine_links; i++) {
-        int index = route->links[route->n_links + i];
-        sg_link_set_bandwidth(g_array_index(network->links, SimLink, index).link,
-                              bytes_per_s * UNITS_PER_BYTE);
-    }
+    if (link->n_engaged == 0 || link->engaged_bytes_per_s == link->limit_bytes_per_s)
+        return;
+    link->limit_bytes_per_s = link->engaged_bytes_per_s;
+    sg_link_set_bandwidth(link->link, link->limit_bytes_per_s * UNITS_PER_BYTE);
+}
+
+void sim_network_engage(const SimNetwork *network, int index, double ceiling_bytes_per_s)
+{
+    SimLink *link = &g_array_index(network->links, SimLink, index);
+    link->n_engaged++;
+    link->engaged_bytes_per_s += ceiling_bytes_per_s;
+    engine_limit(link);
+}
+
+void sim_network_disengage(const SimNetwork *network, int index, double ceiling_bytes_per_s)
+{
+    SimLink *link = &g_array_index(network->links, SimLink, index);
+    link->n_engaged--;
+    link->engaged_bytes_per_s =
+        link->n_engaged > 0 ? link->engaged_bytes_per_s - ceiling_bytes_per_s : 0;
+    engine_limit(link);
 }
 
 sg_comm_t sim_network_send(sg_mailbox_t mailbox, void *payload, double bytes)

@@ -18,6 +18,10 @@ typedef struct {
     double bandwidth_bytes_per_s; /* as the platform says */
     double bytes;
     double peak_utilisation_frac;
+    /* Of an engine link: */
+    int n_engaged;              /* collectives that flow over it */
+    double engaged_bytes_per_s; /* the sum of their ceilings */
+    double limit_bytes_per_s;   /* as it is set */
 } SimLink;
 
 typedef struct {
@@ -39,8 +43,11 @@ SimNetwork *sim_network_open(void);
  * route (on some of them, SimGrid aborts). */
 gboolean sim_network_route(const SimNetwork *network, SimRoute *route);
 
-/* What the route's engine links let through. */
-void sim_network_limit(const SimNetwork *network, const SimRoute *route, double bytes_per_s);
+/* A collective begins, and ends, to flow over an engine link. Of several at once the ceilings
+ * add up: each has channels of its own. How they share the sum is up to SimGrid, which knows no
+ * ceiling of a flow, so one that its own channels hold back gains from the other. */
+void sim_network_engage(const SimNetwork *network, int link, double ceiling_bytes_per_s);
+void sim_network_disengage(const SimNetwork *network, int link, double ceiling_bytes_per_s);
 
 /* Starts a flow from the actor's host to that of whoever receives. */
 sg_comm_t sim_network_send(sg_mailbox_t mailbox, void *payload, double bytes);

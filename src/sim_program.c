@@ -26,7 +26,7 @@ static void positions_note(SimProgram *program, OpNote *notes)
         GArray *ops = program->streams[op->stream].ops;
         notes[i].position = (int)ops->len;
         if (is_timed(op)) {
-            g_assert((op->kind == OP_COLLECTIVE) == (op->stream == STREAM_NCCL));
+            g_assert((op->kind == OP_COLLECTIVE) == stream_is_communicator(op->stream));
             g_array_append_val(ops, i);
         }
     }
@@ -164,10 +164,11 @@ int sim_program_op(const SimProgram *program, Stream stream, const SimSegment *s
     return g_array_index(program->streams[stream].ops, int, segment->first_op + index);
 }
 
-const Op *sim_program_collective(const SimProgram *program, int k)
+const Op *sim_program_collective(const SimProgram *program, int communicator, int k)
 {
-    const SimSegment *segment = sim_program_segment(program, STREAM_NCCL, k);
-    return schedule_op(program->schedule, sim_program_op(program, STREAM_NCCL, segment, 0));
+    Stream stream = stream_of_communicator(communicator);
+    const SimSegment *segment = sim_program_segment(program, stream, k);
+    return schedule_op(program->schedule, sim_program_op(program, stream, segment, 0));
 }
 
 static void segment_spread(const SimProgram *program, Stream stream, const SimSegment *segment,

@@ -34,8 +34,8 @@ const SimSegment *sim_program_segment(const SimProgram *program, Stream stream, 
 int sim_program_op(const SimProgram *program, Stream stream, const SimSegment *segment,
                    int index);
 
-/* The k-th collective of a step. */
-const Op *sim_program_collective(const SimProgram *program, int k);
+/* The k-th collective of a step on a communicator. */
+const Op *sim_program_collective(const SimProgram *program, int communicator, int k);
 
 /* Times of all ops from those of the segments: [stream][segment]. Ops inside a segment share
  * its time by their work; ALLOC and FREE happen when the ops before them on their stream have

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The child of a simulation. Each stream with compute ops is an actor on its GPU; the NCCL
- * streams of all ranks are one actor, since their collectives are entered and left together. An
- * op that has ended raises a counter of its stream; an actor sleeps on a semaphore only where
- * the counters say that it must. */
+/* The child of a simulation. Each stream with compute ops is an actor on its GPU; a
+ * communicator's streams of all ranks of a group are one actor, since their collectives are
+ * entered and left together. An op that has ended raises a counter of its stream; an actor
+ * sleeps on a semaphore only where the counters say that it must. */
 #include "sim_replay.h"
 
 #include "sim_collective.h"
@@ -21,6 +21,7 @@
 #define TIMING_PRECISION_S 1e-13
 
 typedef struct _World World;
+typedef struct _Group Group;
 
 /* A rank on its way through the steps. Arrays by stream, then by segment of the step. */
 typedef struct {
@@ -31,8 +32,9 @@ typedef struct {
     double *start_s[N_STREAMS], *end_s[N_STREAMS];
     double step_end_s[SIM_MAX_STEPS];
     gboolean is_blocked[N_STREAMS];
-    sg_sem_t wake[N_STREAMS]; /* made when first needed */
-    gboolean is_at_collective;
+    sg_sem_t wake[N_STREAMS];        /* made when first needed */
+    Group *group[MAX_COMMUNICATORS]; /* NULL: no collectives */
+    gboolean is_at_collective[MAX_COMMUNICATORS];
 } Rank;
 
 typedef struct {
@@ -40,14 +42,23 @@ typedef struct {
     Stream stream;
 } StreamActor;
 
-struct _World {
-    const SimReplay *replay;
+/* Ranks that meet in the collectives of a communicator. */
+struct _Group {
+    World *world;
+    const SimGroup *group;
     SimConductor *conductor;
-    Rank *ranks;
-    int n_ranks;
+    Stream stream;
     int n_at_collective;
     gboolean conductor_is_blocked;
     sg_sem_t all_at_collective;
+};
+
+struct _World {
+    const SimReplay *replay;
+    GPtrArray *conductors; /* SimConductor *, by group */
+    Rank *ranks;
+    int n_ranks;
+    gboolean is_routed;
 };
 
 /* Whether the stream's next segment may start: what it needs has ended, and so has all of the
@@ -69,17 +80,17 @@ static gboolean stream_has_ended(const Rank *rank, Stream stream)
     return rank->ended[stream] == n_steps * rank->n_segments[stream];
 }
 
-/* The rank's NCCL stream has reached its next collective, or not. */
-static void collective_arrive(Rank *rank)
+/* The rank's stream of a communicator has reached its next collective, or not. */
+static void collective_arrive(Rank *rank, int communicator)
 {
-    World *world = rank->world;
-    if (rank->is_at_collective || stream_has_ended(rank, STREAM_NCCL) ||
-        !segment_is_ready(rank, STREAM_NCCL))
+    Group *group = rank->group[communicator];
+    if (!group || rank->is_at_collective[communicator] ||
+        stream_has_ended(rank, group->stream) || !segment_is_ready(rank, group->stream))
         return;
-    rank->is_at_collective = TRUE;
-    if (++world->n_at_collective == world->n_ranks && world->conductor_is_blocked) {
-        world->conductor_is_blocked = FALSE;
-        sg_sem_release(world->all_at_collective);
+    rank->is_at_collective[communicator] = TRUE;
+    if (++group->n_at_collective == group->group->n_members && group->conductor_is_blocked) {
+        group->conductor_is_blocked = FALSE;
+        sg_sem_release(group->all_at_collective);
     }
 }
 
@@ -91,7 +102,8 @@ static void rank_advance(Rank *rank)
             rank->is_blocked[s] = FALSE;
             sg_sem_release(rank->wake[s]);
         }
-    collective_arrive(rank);
+    for (int c = 0; c < MAX_COMMUNICATORS; c++)
+        collective_arrive(rank, c);
 }
 
 static void segment_end(Rank *rank, Stream stream, double start_s)
@@ -129,38 +141,55 @@ static void stream_actor(int argc, char *argv[])
     }
 }
 
-/* The last rank's arrival starts a collective, and all leave it together. */
-static void collective_run(World *world, int k, gboolean is_last_step)
+static Rank *group_rank(const Group *group, int member)
 {
-    if (world->n_at_collective < world->n_ranks) {
-        world->conductor_is_blocked = TRUE;
-        sg_sem_acquire(world->all_at_collective);
+    return &group->world->ranks[group->group->members[member]];
+}
+
+/* The last rank's arrival starts a collective, and all leave it together. */
+static void collective_run(Group *group, int k, gboolean is_last_step)
+{
+    int n_members = group->group->n_members;
+    if (group->n_at_collective < n_members) {
+        group->conductor_is_blocked = TRUE;
+        sg_sem_acquire(group->all_at_collective);
     }
     double start_s = simgrid_get_clock();
-    sim_conductor_run(world->conductor, k, is_last_step);
-    world->n_at_collective = 0;
-    for (int r = 0; r < world->n_ranks; r++) {
-        world->ranks[r].is_at_collective = FALSE;
-        segment_end(&world->ranks[r], STREAM_NCCL, start_s);
+    sim_conductor_run(group->conductor, k, is_last_step);
+    group->n_at_collective = 0;
+    for (int m = 0; m < n_members; m++) {
+        Rank *rank = group_rank(group, m);
+        rank->is_at_collective[group->group->communicator] = FALSE;
+        segment_end(rank, group->stream, start_s);
     }
-    for (int r = 0; r < world->n_ranks; r++)
-        rank_advance(&world->ranks[r]);
+    for (int m = 0; m < n_members; m++)
+        rank_advance(group_rank(group, m));
+}
+
+/* All of them, before anything flows: the platform is complete only now. */
+static void world_route(World *world)
+{
+    if (world->is_routed)
+        return;
+    world->replay->outcome->progress = SIM_ROUTING;
+    for (guint g = 0; g < world->conductors->len; g++)
+        sim_conductor_route(g_ptr_array_index(world->conductors, g));
+    world->replay->outcome->progress = SIM_RUNNING;
+    world->is_routed = TRUE;
 }
 
 static void conductor_actor(int argc, char *argv[])
 {
     (void)argc;
     (void)argv;
-    World *world = sg_actor_self_get_data();
-    const SimReplay *replay = world->replay;
-    replay->outcome->progress = SIM_ROUTING;
-    sim_conductor_route(world->conductor);
-    replay->outcome->progress = SIM_RUNNING;
-    for (int r = 0; r < world->n_ranks; r++)
-        collective_arrive(&world->ranks[r]);
-    for (int step = 0; step < replay->n_steps; step++)
-        for (int k = 0; k < (int)replay->plan_of->len; k++)
-            collective_run(world, k, step == replay->n_steps - 1);
+    Group *group = sg_actor_self_get_data();
+    int n_steps = group->world->replay->n_steps;
+    world_route(group->world);
+    for (int m = 0; m < group->group->n_members; m++)
+        collective_arrive(group_rank(group, m), group->group->communicator);
+    for (int step = 0; step < n_steps; step++)
+        for (int k = 0; k < (int)group->group->plan_of->len; k++)
+            collective_run(group, k, step == n_steps - 1);
 }
 
 static void actor_start(const char *name, sg_host_t host, void (*code)(int, char *[]),
@@ -184,12 +213,27 @@ static void rank_start(World *world, int r)
             continue;
         rank->start_s[s] = g_new0(double, n);
         rank->end_s[s] = g_new0(double, n);
-        if (s == STREAM_NCCL)
+        if (stream_is_communicator((Stream)s))
             continue;
         StreamActor *actor = g_new(StreamActor, 1);
         *actor = (StreamActor){.rank = rank, .stream = (Stream)s};
         actor_start(stream_name((Stream)s), host, stream_actor, actor);
     }
+}
+
+static void group_start(World *world, const SimGroup *sim_group, SimNetwork *network)
+{
+    Group *group = g_new0(Group, 1);
+    const ClusterGpu *first = cluster_gpu(world->replay->cluster, sim_group->members[0]);
+    group->world = world;
+    group->group = sim_group;
+    group->stream = stream_of_communicator(sim_group->communicator);
+    group->conductor = sim_conductor_new(world->replay, sim_group, network);
+    group->all_at_collective = sg_sem_init(0);
+    g_ptr_array_add(world->conductors, group->conductor);
+    for (int m = 0; m < sim_group->n_members; m++)
+        group_rank(group, m)->group[sim_group->communicator] = group;
+    actor_start("conductor", sg_host_by_name(first->gpu_host), conductor_actor, group);
 }
 
 /* Of the first rank that didn't finish: the lowest op that never ended. */
@@ -277,16 +321,15 @@ void sim_replay_run(void *data)
     replay->outcome->progress = SIM_STARTING;
     SimNetwork *network = sim_network_open();
     world.ranks = g_new0(Rank, world.n_ranks);
-    world.all_at_collective = sg_sem_init(0);
-    world.conductor = sim_conductor_new(replay, network);
-    actor_start("conductor", sg_host_by_name(cluster_gpu(replay->cluster, 0)->gpu_host),
-                conductor_actor, &world);
+    world.conductors = g_ptr_array_new();
+    for (guint g = 0; g < replay->groups->len; g++)
+        group_start(&world, g_ptr_array_index(replay->groups, g), network);
     for (int r = 0; r < world.n_ranks; r++)
         rank_start(&world, r);
     simgrid_run();
     stuck_find(&world);
     if (replay->outcome->stuck_rank < 0) {
-        sim_conductor_account(world.conductor);
+        sim_conductors_account(world.conductors);
         steps_conclude(&world);
         timeline_fill(&world);
         links_write(network, replay->links);

@@ -23,12 +23,20 @@ typedef struct {
     gboolean ranks_end_together;      /* in the last step */
 } SimOutcome;
 
+/* Ranks that meet in the collectives of one communicator. */
+typedef struct {
+    int communicator;
+    int *members; /* ranks, ascending */
+    int n_members;
+    GPtrArray *plans; /* CollectivePlan *, distinct */
+    GArray *plan_of;  /* int: the plan of the k-th collective of a step */
+} SimGroup;
+
 typedef struct {
     const Cluster *cluster;
     const Job *job;
     GPtrArray *programs; /* SimProgram *, one for each of the job's */
-    GPtrArray *plans;    /* CollectivePlan *, distinct */
-    GArray *plan_of;     /* int: the plan of the k-th collective of a step */
+    GPtrArray *groups;   /* SimGroup *, by communicator; those with collectives */
     int n_steps;
     /* filled */
     SimOutcome *outcome; /* shared memory */

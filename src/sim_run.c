@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Simulates a job until its step is steady, each attempt in a child of its own: plans the
- * collectives, and turns what the child leaves behind into a result or an error. */
+/* Simulates a job until its step is steady, each attempt in a child of its own, and turns what
+ * the child leaves behind into a result or an error. */
 #include "error.h"
 #include "sim.h"
 #include "sim_engine.h"
-#include "sim_replay.h"
+#include "sim_groups.h"
 
 #include <math.h>
 #include <string.h>
@@ -27,88 +27,10 @@ void sim_result_free(SimResult *result)
     g_free(result);
 }
 
-static gboolean same_collective(const Op *one, const Op *other)
-{
-    return one->collective == other->collective && one->payload_bytes == other->payload_bytes &&
-           one->root == other->root && one->averages == other->averages;
-}
-
-static const SimProgram *program_at(const SimReplay *replay, guint index)
-{
-    return g_ptr_array_index(replay->programs, index);
-}
-
-/* Ranks meet in collectives by their order alone, as in NCCL: programs must agree. */
-static gboolean collectives_check(const SimReplay *replay, GError **error)
-{
-    const SimProgram *first = program_at(replay, 0);
-    int n = sim_program_n_segments(first, STREAM_NCCL);
-    for (guint p = 1; p < replay->programs->len; p++) {
-        const SimProgram *program = program_at(replay, p);
-        int n_here = sim_program_n_segments(program, STREAM_NCCL);
-        if (n_here != n) {
-            g_set_error(error, ZEROSIM_ERROR, ERROR_SIMULATION,
-                        "program %u has %d collectives a step and program 0 has %d", p, n_here,
-                        n);
-            return FALSE;
-        }
-        for (int k = 0; k < n; k++) {
-            const Op *a = sim_program_collective(first, k);
-            const Op *b = sim_program_collective(program, k);
-            if (same_collective(a, b))
-                continue;
-            g_set_error(error, ZEROSIM_ERROR, ERROR_SIMULATION,
-                        "collective %d is %s of %" G_GINT64_FORMAT " bytes (%s) in program 0 "
-                        "and %s of %" G_GINT64_FORMAT " bytes (%s) in program %u",
-                        k, collective_name(a->collective), a->payload_bytes,
-                        schedule_label(first->schedule, a->label),
-                        collective_name(b->collective), b->payload_bytes,
-                        schedule_label(program->schedule, b->label), p);
-            return FALSE;
-        }
-    }
-    return TRUE;
-}
-
-static int plan_find(const GArray *ops, const Op *op)
-{
-    for (guint i = 0; i < ops->len; i++)
-        if (same_collective(g_array_index(ops, const Op *, i), op))
-            return (int)i;
-    return -1;
-}
-
-/* Equal collectives share a plan. */
-static void plans_build(SimReplay *replay, const NcclOptions *nccl)
-{
-    const SimProgram *program = program_at(replay, 0);
-    int n_ranks = replay->job->n_ranks;
-    g_autoptr(GArray) planned = g_array_new(FALSE, FALSE, sizeof(const Op *));
-    g_autofree int *members = g_new(int, n_ranks);
-    for (int r = 0; r < n_ranks; r++)
-        members[r] = r;
-    for (int k = 0; k < sim_program_n_segments(program, STREAM_NCCL); k++) {
-        const Op *op = sim_program_collective(program, k);
-        int plan = plan_find(planned, op);
-        if (plan < 0) {
-            plan = (int)planned->len;
-            g_array_append_val(planned, op);
-            const CollectiveCall call = {.kind = op->collective,
-                                         .payload_bytes = op->payload_bytes,
-                                         .root = op->root,
-                                         .averages = op->averages};
-            g_ptr_array_add(replay->plans,
-                            collective_plan(replay->cluster, members, n_ranks, &call, nccl));
-        }
-        g_array_append_val(replay->plan_of, plan);
-    }
-}
-
 static void replay_free(SimReplay *replay)
 {
     g_ptr_array_unref(replay->programs);
-    g_ptr_array_unref(replay->plans);
-    g_array_unref(replay->plan_of);
+    g_clear_pointer(&replay->groups, g_ptr_array_unref);
     timeline_free(replay->timeline);
     if (replay->outcome != MAP_FAILED)
         munmap(replay->outcome, sizeof *replay->outcome);
@@ -123,8 +45,6 @@ static SimReplay *replay_new(const Cluster *cluster, const Job *job)
     replay->cluster = cluster;
     replay->job = job;
     replay->programs = g_ptr_array_new_with_free_func((GDestroyNotify)sim_program_free);
-    replay->plans = g_ptr_array_new_with_free_func((GDestroyNotify)collective_plan_free);
-    replay->plan_of = g_array_new(FALSE, FALSE, sizeof(int));
     replay->timeline = timeline_new(job);
     replay->outcome = mmap(NULL, sizeof *replay->outcome, PROT_READ | PROT_WRITE,
                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -139,9 +59,14 @@ static gboolean stuck_fail(const SimReplay *replay, GError **error)
     int rank = replay->outcome->stuck_rank;
     const Schedule *schedule = job_program(replay->job, rank);
     const Op *op = schedule_op(schedule, replay->outcome->stuck_op);
+    g_autofree char *where =
+        op->kind == OP_COLLECTIVE
+            ? g_strdup_printf(", on communicator '%s'",
+                              job_communicator(replay->job, op->communicator)->name)
+            : g_strdup("");
     g_set_error(error, ZEROSIM_ERROR, ERROR_SIMULATION,
-                "deadlock: op %d of rank %d (%s %s) never ends", replay->outcome->stuck_op,
-                rank, phase_name(op->phase), schedule_label(schedule, op->label));
+                "deadlock: op %d of rank %d (%s %s%s) never ends", replay->outcome->stuck_op,
+                rank, phase_name(op->phase), schedule_label(schedule, op->label), where);
     return FALSE;
 }
 
@@ -242,17 +167,9 @@ static SimResult *result_new(SimReplay *replay)
     result->timeline = g_steal_pointer(&replay->timeline);
     result->timeline->step_time_s = step_time_s(replay->outcome, replay->n_steps - 1);
     result->links = links_read(replay->links);
-    result->collectives = g_array_new(FALSE, TRUE, sizeof(CollectiveUse));
+    result->collectives = sim_groups_uses(replay, &result->n_flows);
     result->n_steps = replay->n_steps;
     result->is_steady = is_steady(replay);
-    for (guint k = 0; k < replay->plan_of->len; k++) {
-        const CollectivePlan *plan =
-            g_ptr_array_index(replay->plans, g_array_index(replay->plan_of, int, k));
-        CollectiveUse use = {
-            .algorithm = plan->algorithm, .protocol = plan->protocol, .fitted = plan->fitted};
-        g_array_append_val(result->collectives, use);
-        result->n_flows += plan->flows->len;
-    }
     return result;
 }
 
@@ -261,9 +178,9 @@ SimResult *sim_run(const Cluster *cluster, const Job *job, const NcclOptions *nc
 {
     g_autoptr(SimReplay) replay = replay_new(cluster, job);
     g_assert(job->n_ranks <= cluster_n_ranks(cluster));
-    if (!collectives_check(replay, error))
+    replay->groups = sim_groups_build(replay, nccl, error);
+    if (!replay->groups)
         return NULL;
-    plans_build(replay, nccl);
     for (guint i = 0; i < G_N_ELEMENTS(attempts); i++) {
         if (!attempt_run(replay, attempts[i], error))
             return NULL;

@@ -313,15 +313,12 @@ static char *share_of(const Training *training, const Model *model, const int *o
 Job *step_build(const Model *model, const Training *training, const Profile *profile,
                 int n_ranks, GError **error)
 {
-    g_autoptr(Job) job = g_new0(Job, 1);
+    g_autoptr(Job) job = job_new(n_ranks);
     g_autofree int *owners =
         step_gives_whole_tensors(training) ? step_ddp_owners(model, n_ranks) : NULL;
     g_autoptr(GHashTable) programs =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
-    job->n_ranks = n_ranks;
-    job->program_of_rank = g_new0(int, n_ranks);
-    job->programs = g_ptr_array_new_with_free_func((GDestroyNotify)schedule_free);
     for (int rank = 0; rank < n_ranks; rank++) {
         char *share = share_of(training, model, owners, rank);
         gpointer found;

@@ -18,7 +18,7 @@
 static Job *job_build(int n_ranks)
 {
     Schedule *schedule = schedule_new();
-    Job *job = g_new0(Job, 1);
+    Job *job = job_new(n_ranks);
     int computed[2] = {-1, -1};
     for (int i = 0; i < N_COLLECTIVES_A_STEP; i++) {
         g_autofree char *label = g_strdup_printf("layer %d", i);
@@ -39,10 +39,7 @@ static Job *job_build(int n_ranks)
     for (int i = 0; i < schedule_n_ops(schedule); i++)
         g_array_index(schedule->ops, Op, i).work_s =
             schedule_op(schedule, i)->stream == STREAM_COMPUTE ? 1e-3 : 1e-5;
-    job->programs = g_ptr_array_new_with_free_func((GDestroyNotify)schedule_free);
     g_ptr_array_add(job->programs, schedule);
-    job->n_ranks = n_ranks;
-    job->program_of_rank = g_new0(int, n_ranks);
     return job;
 }
 

@@ -30,11 +30,8 @@ static G_GNUC_UNUSED int collective(Schedule *schedule, CollectiveKind kind, gin
 /* Every rank runs `schedule`, which the job then owns. */
 static G_GNUC_UNUSED Job *job_of(Schedule *schedule, int n_ranks)
 {
-    Job *job = g_new0(Job, 1);
-    job->programs = g_ptr_array_new_with_free_func((GDestroyNotify)schedule_free);
+    Job *job = job_new(n_ranks);
     g_ptr_array_add(job->programs, schedule);
-    job->program_of_rank = g_new0(int, n_ranks);
-    job->n_ranks = n_ranks;
     return job;
 }
 

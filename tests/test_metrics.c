@@ -162,7 +162,12 @@ START_TEST(test_collectives_are_grouped_by_kind_and_phase)
     CollectiveTimes times;
     TimeSplit split = metrics_time_split(step.schedule, &step.timeline, 0, &times);
 
-    g_autoptr(GArray) totals = metrics_collectives(step.schedule, 8, &times, uses);
+    g_autoptr(Job) job = job_new(8), alone = job_new(1);
+    g_ptr_array_set_free_func(alone->programs, NULL);
+    g_ptr_array_add(alone->programs, step.schedule);
+    g_ptr_array_add(job->programs, step.schedule);
+
+    g_autoptr(GArray) totals = metrics_collectives(job, 0, &times, uses);
 
     ck_assert_uint_eq(totals->len, 3);
     const CollectiveTotal *gather = &g_array_index(totals, CollectiveTotal, 0);
@@ -179,11 +184,51 @@ START_TEST(test_collectives_are_grouped_by_kind_and_phase)
     const CollectiveTotal *reduce = &g_array_index(totals, CollectiveTotal, 2);
     ck_assert_double_eq(reduce->sent_bytes_per_rank, 140);
     ck_assert_double_eq(split.exposed_comm, 6);
-    ck_assert_double_eq(metrics_sent_bytes(step.schedule, 8), 140 + 70 + 140);
-    ck_assert_double_eq(metrics_sent_bytes(step.schedule, 1), 0);
+    ck_assert_double_eq(metrics_sent_bytes(job), 140 + 70 + 140);
+    ck_assert_double_eq(metrics_sent_bytes(alone), 0);
     g_free(times.busy_s);
     g_free(times.exposed_s);
-    schedule_free(step.schedule);
+}
+END_TEST
+
+/* Two communicators at once: an instant of both is exposed once, and each has rows of its own.
+ * 20 of the shard's group of 2, 30 of the replicas' group of 4. */
+START_TEST(test_communicators_overlap)
+{
+    Step step;
+    step_init(&step, 10);
+    g_autoptr(Job) job = job_new(8);
+    int shard = job_add_communicator(job, "shard", (int[]){0, 0, 1, 1, 2, 2, 3, 3}, 4);
+    int replica = job_add_communicator(job, "replica", (int[]){0, 1, 0, 1, 0, 1, 0, 1}, 2);
+    g_ptr_array_add(job->programs, step.schedule);
+    compute(&step, STREAM_COMPUTE, PHASE_BACKWARD, 0, 2);
+    at(&step,
+       schedule_collective_on(step.schedule, shard, PHASE_BACKWARD, "shard",
+                              COLLECTIVE_REDUCE_SCATTER, 40, 0),
+       1, 6);
+    at(&step,
+       schedule_collective_on(step.schedule, replica, PHASE_BACKWARD, "replica",
+                              COLLECTIVE_ALL_REDUCE, 20, 0),
+       3, 8);
+    g_autoptr(GArray) uses = g_array_new(FALSE, FALSE, sizeof(CollectiveUse));
+    CollectiveTimes times;
+    TimeSplit split = metrics_time_split(step.schedule, &step.timeline, 0, &times);
+
+    g_autoptr(GArray) totals = metrics_collectives(job, 0, &times, uses);
+
+    ck_assert_double_eq(split.exposed_comm, 6);
+    ck_assert_double_eq(split.idle, 2);
+    ck_assert_uint_eq(totals->len, 2);
+    const CollectiveTotal *total = &g_array_index(totals, CollectiveTotal, 0);
+    ck_assert_str_eq(total[0].group, "shard");
+    ck_assert_double_eq(total[0].sent_bytes_per_rank, 20);
+    ck_assert_double_eq(total[0].exposed_s, 4);
+    ck_assert_str_eq(total[1].group, "replica");
+    ck_assert_double_eq(total[1].sent_bytes_per_rank, 30);
+    ck_assert_double_eq(total[1].exposed_s, 5);
+    ck_assert_double_eq(metrics_sent_bytes(job), 50);
+    g_free(times.busy_s);
+    g_free(times.exposed_s);
 }
 END_TEST
 
@@ -218,8 +263,7 @@ typedef struct {
     Profile profile;
     Cluster cluster;
     ClusterGpu gpus[2];
-    int programs[2];
-    Job job;
+    Job *job;
     SimResult sim;
 } World;
 
@@ -250,10 +294,8 @@ static void world_init(World *world)
     world->gpus[1].memory_bytes = 3 * GIB;
     world->cluster.gpus = g_array_new(FALSE, FALSE, sizeof(ClusterGpu));
     g_array_append_vals(world->cluster.gpus, world->gpus, 2);
-    world->job.programs = g_ptr_array_new_with_free_func((GDestroyNotify)schedule_free);
-    g_ptr_array_add(world->job.programs, step->schedule);
-    world->job.program_of_rank = world->programs;
-    world->job.n_ranks = 2;
+    world->job = job_new(2);
+    g_ptr_array_add(world->job->programs, step->schedule);
     world->sim = (SimResult){.timeline = &step->timeline,
                              .links = g_array_new(FALSE, FALSE, sizeof(LinkUse)),
                              .collectives = g_array_new(FALSE, FALSE, sizeof(CollectiveUse))};
@@ -262,7 +304,7 @@ static void world_init(World *world)
 static void world_clear(World *world)
 {
     g_array_unref(world->cluster.gpus);
-    g_ptr_array_unref(world->job.programs);
+    job_free(world->job);
     g_array_unref(world->sim.links);
     g_array_unref(world->sim.collectives);
 }
@@ -270,7 +312,7 @@ static void world_clear(World *world)
 static Result *world_result(World *world)
 {
     return metrics_compute(&world->model, &world->training, &world->profile, &world->cluster,
-                           &world->job, &world->sim);
+                           world->job, &world->sim);
 }
 
 /* 2 x 4 x 50 tokens in 4 s are 100 tokens/s; at 9000 FLOP each that is 0.9 of 1 MFLOP/s. */
@@ -356,6 +398,7 @@ int main(void)
     tcase_add_test(tcase, test_time_outside_the_step_is_cut_off);
     tcase_add_loop_test(tcase, test_random_steps_match_a_scan_of_ticks, 0, 20);
     tcase_add_test(tcase, test_collectives_are_grouped_by_kind_and_phase);
+    tcase_add_test(tcase, test_communicators_overlap);
     tcase_add_test(tcase, test_link_classes_name_their_busiest_link);
     tcase_add_test(tcase, test_throughput_and_utilisation);
     tcase_add_test(tcase, test_hardware_utilisation_counts_recomputation);

@@ -176,6 +176,27 @@ START_TEST(a_deadlock_names_the_first_stuck_op)
 }
 END_TEST
 
+/* The same circle behind a collective of a second communicator: the message names it. */
+START_TEST(a_deadlock_names_the_communicator)
+{
+    Schedule *schedule = schedule_new();
+    int stuck = schedule_collective_on(schedule, 1, PHASE_BACKWARD, "all_reduce layer",
+                                       COLLECTIVE_ALL_REDUCE, 100, 0);
+    schedule_wait(schedule, STREAM_NCCL, stuck);
+    int reduce = collective(schedule, COLLECTIVE_ALL_REDUCE, 100);
+    Op *op = &g_array_index(schedule->ops, Op, stuck);
+    op->first_wait = (int)schedule->waits->len;
+    op->n_waits = 1;
+    g_array_append_val(schedule->waits, reduce);
+    g_autoptr(Job) job = job_of(schedule, 2);
+    job_add_communicator(job, "replicate", (int[]){0, 0}, 1);
+    g_autoptr(Cluster) cluster = bus_cluster(2);
+    g_autoptr(GError) error = run_to_failure(cluster, job, ERROR_SIMULATION);
+    ck_assert_str_eq(error->message, "deadlock: op 0 of rank 0 (backward all_reduce layer, on "
+                                     "communicator 'replicate') never ends");
+}
+END_TEST
+
 START_TEST(collectives_that_differ_are_refused)
 {
     Schedule *one = schedule_new(), *other = schedule_new();
@@ -235,6 +256,7 @@ static TCase *failure_case(void)
 {
     TCase *tcase = tcase_create("failures");
     tcase_add_test(tcase, a_deadlock_names_the_first_stuck_op);
+    tcase_add_test(tcase, a_deadlock_names_the_communicator);
     tcase_add_loop_test(tcase, collectives_that_differ_are_refused, 0, 2);
     tcase_add_test(tcase, programs_may_differ_between_collectives);
     tcase_add_test(tcase, a_missing_route_is_the_users_mistake);

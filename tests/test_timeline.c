@@ -11,16 +11,13 @@
 /* Ranks 0 and 2 run a program of one op, rank 1 one of three. */
 static Job *job_of_two_programs(void)
 {
-    Job *job = g_new0(Job, 1);
-    job->programs = g_ptr_array_new_with_free_func((GDestroyNotify)schedule_free);
+    Job *job = job_new(3);
     for (int p = 0; p < 2; p++) {
         Schedule *schedule = schedule_new();
         for (int i = 0; i < 1 + 2 * p; i++)
             schedule_compute(schedule, STREAM_COMPUTE, PHASE_FORWARD, "kernel", NULL, 0, NULL);
         g_ptr_array_add(job->programs, schedule);
     }
-    job->n_ranks = 3;
-    job->program_of_rank = g_new0(int, 3);
     job->program_of_rank[1] = 1;
     return job;
 }
