@@ -41,6 +41,18 @@ long_files() {
 }
 tap_check 'no file has more than 500 lines' "$(long_files)"
 
+# A program of one file is listed by its name; the default source is NAME.c.
+unlisted_files() {
+    local file name
+    for file in src/*.[ch] tests/*.[ch] doc/*.[ch]; do
+        [ -e "$file" ] || continue
+        name=${file##*/}
+        grep -qE "%reldir%/(${name//./\\.}|${name%.c})([[:space:]]|$)" "${file%/*}/local.mk" ||
+            echo "$file"
+    done
+}
+tap_check "every source file stands in its directory's local.mk" "$(unlisted_files)"
+
 tap_check 'no module is called util' "$(printf '%s\n' "${sources[@]}" | grep -i util)"
 refuse 'no function has a name that says nothing' \
     '^[a-z].*\b\w*(_util|_utils|_manager|_get_|_handle_|_process_)\w*\('
