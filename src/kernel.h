@@ -21,6 +21,8 @@ typedef enum {
     KERNEL_WINDOW_ATTENTION_FORWARD, /* batch sequence heads kv_heads head_dim window: causal,
                                         each token sees the last `window` (FlashAttention) */
     KERNEL_WINDOW_ATTENTION_BACKWARD,
+    KERNEL_FLASH1_ATTENTION_FORWARD, /* as attention_forward, FlashAttention 1 */
+    KERNEL_FLASH1_ATTENTION_BACKWARD,
     KERNEL_CONVOLUTION_FORWARD, /* images in_channels out_channels kernel_size in_size out_size:
                                    square filters and maps */
     KERNEL_CONVOLUTION_BACKWARD_INPUT,

@@ -24,7 +24,7 @@ static const ModelFamily *const families[] = {
     &model_family_gemma2,   &model_family_roberta, &model_family_t5,      &model_family_vit,
 };
 
-static const char *const attention_names[] = {"eager", "sdpa", "flash2", "cudnn"};
+static const char *const attention_names[] = {"eager", "sdpa", "flash2", "cudnn", "flash1"};
 
 const char *attention_name(Attention attention)
 {

@@ -11,7 +11,14 @@
 
 G_BEGIN_DECLS
 
-typedef enum { ATTENTION_EAGER, ATTENTION_SDPA, ATTENTION_FLASH2, ATTENTION_CUDNN } Attention;
+typedef enum {
+    ATTENTION_EAGER,
+    ATTENTION_SDPA,
+    ATTENTION_FLASH2,
+    ATTENTION_CUDNN,
+    ATTENTION_FLASH1,
+    N_ATTENTIONS
+} Attention;
 
 /* What the layers' kernels and saved activations depend on beside the architecture. */
 typedef struct {

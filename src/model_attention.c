@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The attention core: the kernels between the projections, and what they keep. Fused kernels
- * (FlashAttention-2, PyTorch's SDPA, cuDNN) or score matrices in memory. SDPA with a mask that
+ * (FlashAttention, PyTorch's SDPA, cuDNN) or score matrices in memory. SDPA with a mask that
  * isn't plainly causal (positions added to the scores, a sliding window) computes the whole
  * square, over keys and values repeated for every head, as transformers' sdpa_attention.py
  * passes them; FlashAttention skips what a window hides and adds ALiBi on the fly. Left out:
@@ -34,29 +34,68 @@ static void expand_kv(ModelBuild *build, const AttentionShape *s, Layer *layer)
     layer->saved_bytes += 2 * expanded - 2 * build->tokens * s->kv_heads * s->head_dim * e;
 }
 
+static KernelOp fused_forward(Attention attention, gboolean windowed)
+{
+    if (attention == ATTENTION_CUDNN)
+        return KERNEL_CUDNN_ATTENTION_FORWARD;
+    if (windowed)
+        return KERNEL_WINDOW_ATTENTION_FORWARD;
+    return attention == ATTENTION_FLASH1 ? KERNEL_FLASH1_ATTENTION_FORWARD
+                                         : KERNEL_ATTENTION_FORWARD;
+}
+
+static KernelOp fused_backward(Attention attention, gboolean windowed)
+{
+    if (attention == ATTENTION_CUDNN)
+        return KERNEL_CUDNN_ATTENTION_BACKWARD;
+    if (windowed)
+        return KERNEL_WINDOW_ATTENTION_BACKWARD;
+    return attention == ATTENTION_FLASH1 ? KERNEL_FLASH1_ATTENTION_BACKWARD
+                                         : KERNEL_ATTENTION_BACKWARD;
+}
+
+/* flash-attn's bert_padding.py, as llm-foundry's flash_attn_fn calls it whether or not there is
+ * padding: queries, keys and values are gathered, the output is scattered into zeros; backward
+ * is the reverse of each, and puts the three gradients side by side again. */
+static void unpadding(const ModelBuild *build, const AttentionShape *s, Layer *layer)
+{
+    const gint64 e = dtype_bytes(build->linear);
+    const gint64 q = build->tokens * s->heads * s->head_dim * e;
+    const gint64 k = build->tokens * s->kv_heads * s->head_dim * e;
+    const gint64 parts[] = {q, k, k};
+    for (gsize i = 0; i < G_N_ELEMENTS(parts); i++) {
+        layer_run(layer->forward, (Kernel){KERNEL_COPY, build->linear, {parts[i]}});
+        layer_run(layer->backward, (Kernel){KERNEL_MEMSET, build->linear, {parts[i]}});
+        layer_run(layer->backward, (Kernel){KERNEL_COPY, build->linear, {parts[i]}});
+    }
+    layer_run(layer->forward, (Kernel){KERNEL_MEMSET, build->linear, {q}});
+    layer_run(layer->forward, (Kernel){KERNEL_COPY, build->linear, {q}});
+    layer_run(layer->backward, (Kernel){KERNEL_COPY, build->linear, {q}});
+    layer_run(layer->backward, (Kernel){KERNEL_COPY, build->linear, {q + 2 * k}});
+    layer->saved_bytes += q; /* the output before it is scattered */
+}
+
 static void attention_fused(ModelBuild *build, const AttentionShape *s, Layer *layer)
 {
-    const gboolean cudnn = build->options->attention == ATTENTION_CUDNN;
+    const Attention attention = build->options->attention;
     const gboolean masked = mask_in_memory(build, s);
     const gboolean windowed = !masked && window_hides(build, s);
     const gint64 seen = windowed ? s->window : s->causal && !masked;
     const gint64 kv_heads = masked ? s->heads : s->kv_heads;
-    Kernel kernel = {cudnn      ? KERNEL_CUDNN_ATTENTION_FORWARD
-                     : windowed ? KERNEL_WINDOW_ATTENTION_FORWARD
-                                : KERNEL_ATTENTION_FORWARD,
+    Kernel kernel = {fused_forward(attention, windowed),
                      build->linear,
                      {build->options->micro_batch, build->model->sequence_length, s->heads,
                       kv_heads, s->head_dim, seen}};
     layer_run(layer->forward, kernel);
-    kernel.op = cudnn      ? KERNEL_CUDNN_ATTENTION_BACKWARD
-                : windowed ? KERNEL_WINDOW_ATTENTION_BACKWARD
-                           : KERNEL_ATTENTION_BACKWARD;
+    kernel.op = fused_backward(attention, windowed);
     layer_run(layer->backward, kernel);
     layer->saved_bytes += 4 * build->tokens * s->heads; /* fp32 logsumexp */
     /* dQ is summed up in fp32. */
     layer->backward_temporary_bytes += 4 * build->tokens * s->heads * s->head_dim;
     if (masked)
         expand_kv(build, s, layer);
+    if (s->unpadded && (attention == ATTENTION_FLASH1 || attention == ATTENTION_FLASH2))
+        unpadding(build, s, layer);
 }
 
 /* Softmax over the score matrix with its scaling and mask. */

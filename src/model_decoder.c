@@ -172,6 +172,7 @@ static void attention(ModelBuild *build, const Decoder *d, const char *block)
                                   .dropout = d->attention_dropout,
                                   .window = window_of(d, build->block),
                                   .biased = d->biased,
+                                  .unpadded = d->unpadded,
                                   .softcap = d->attention_softcap};
     linear(build, d, block, MODULE_QKV, FALSE, low);
     linear(build, d, block, MODULE_Q, FALSE, low);

@@ -72,6 +72,7 @@ typedef struct {
     gboolean parallel;  /* attention and MLP both start from the block's input */
     gboolean qkv_bias, out_bias, mlp_bias, head_bias, tied;
     gboolean biased;           /* ALiBi */
+    gboolean unpadded;         /* flash-attn takes padding out, and puts it back */
     gboolean softmax_fp32;     /* in the family's own eager attention */
     gboolean scaled_embedding; /* embeddings are multiplied by the root of the width */
     gboolean attention_softcap, logit_softcap;

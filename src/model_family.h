@@ -121,6 +121,8 @@ typedef struct {
     gint64 window;    /* tokens back that are seen, this one included; 0: all */
     gboolean biased;  /* positions are added to the scores: ALiBi, relative positions */
     gboolean softcap; /* eager: scores are capped by tanh, which fused kernels do unseen */
+    /* flash-attn: rows of padding are taken out before and put back after */
+    gboolean unpadded;
 } AttentionShape;
 
 typedef struct {

@@ -119,6 +119,7 @@ static gboolean mpt_build(ModelBuild *build, GError **error)
                  .positions = 2048,
                  .tied = TRUE,
                  .softmax_fp32 = TRUE,
+                 .unpadded = TRUE,
                  .fused_loss = TRUE};
     if (!decoder_read_architecture(build, &model_family_mpt, "transformer.", "lm_head", &d,
                                    error) ||

@@ -40,6 +40,10 @@ static const Tile tiles[] = {{256, 128, 1.0}, {128, 256, 1.0}, {128, 128, 0.93},
 /* The same figures give heads of 64 about this part of the rate of heads of 128. */
 #define ATTENTION_NARROW_HEAD_FRAC 0.85
 
+/* Dao, "FlashAttention-2" (2023), abstract: twice as fast as FlashAttention. Its figures give
+ * FlashAttention the same rate with heads of 64 as with heads of 128. */
+#define FLASH1_OVER_FLASH2 0.5
+
 /* One round trip to memory before the first byte and after the last: Little's law; pointer
  * chasing takes 0.4 to 0.6 us on these GPUs (Chips and Cheese; Luo et al. 2024). */
 #define MEMORY_FILL_S 1e-6
@@ -73,6 +77,9 @@ static double attention_efficiency(const Kernel *kernel)
 {
     double sequence = kernel->dimension[1];
     double ramp = sequence / (sequence + ATTENTION_HALF_SEQUENCE);
+    if (kernel->op == KERNEL_FLASH1_ATTENTION_FORWARD ||
+        kernel->op == KERNEL_FLASH1_ATTENTION_BACKWARD)
+        return ramp * FLASH1_OVER_FLASH2;
     return kernel->dimension[4] < 128 ? ramp * ATTENTION_NARROW_HEAD_FRAC : ramp;
 }
 
@@ -84,10 +91,13 @@ static double compute_flop_per_s(const Profile *profile, const Kernel *kernel)
     Kernel gemm;
     if (kernel_as_gemm(kernel, &gemm))
         return gemm_flop_per_s(&gemm, profile->achievable_flop_per_s[dtype], profile->n_sms);
-    if (kernel->op == KERNEL_ATTENTION_FORWARD || kernel->op == KERNEL_WINDOW_ATTENTION_FORWARD)
+    if (kernel->op == KERNEL_ATTENTION_FORWARD ||
+        kernel->op == KERNEL_WINDOW_ATTENTION_FORWARD ||
+        kernel->op == KERNEL_FLASH1_ATTENTION_FORWARD)
         return peak * profile->attention_forward_frac * attention_efficiency(kernel);
     if (kernel->op == KERNEL_ATTENTION_BACKWARD ||
-        kernel->op == KERNEL_WINDOW_ATTENTION_BACKWARD)
+        kernel->op == KERNEL_WINDOW_ATTENTION_BACKWARD ||
+        kernel->op == KERNEL_FLASH1_ATTENTION_BACKWARD)
         return peak * profile->attention_backward_frac * attention_efficiency(kernel);
     if (kernel->op == KERNEL_CUDNN_ATTENTION_FORWARD)
         return peak * profile->cudnn_attention_forward_frac * attention_efficiency(kernel);

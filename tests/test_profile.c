@@ -180,13 +180,15 @@ START_TEST(test_roofline_unsupported_type)
 }
 END_TEST
 
-/* cuDNN's attention has ceilings of its own. */
+/* cuDNN's attention has ceilings of its own; FlashAttention 1 takes twice as long as 2. */
 START_TEST(test_roofline_attention)
 {
     g_autoptr(Profile) profile = test_gpu("");
     const Kernel flash = {KERNEL_ATTENTION_FORWARD, DTYPE_BF16, {1, 65536, 32, 32, 128, 1}};
-    Kernel cudnn = flash;
+    Kernel cudnn = flash, flash1 = flash;
     cudnn.op = KERNEL_CUDNN_ATTENTION_FORWARD;
+    flash1.op = KERNEL_FLASH1_ATTENTION_FORWARD;
+    ck_assert_double_eq_tol(time_s(profile, flash1) / time_s(profile, flash), 2, 1e-9);
     ck_assert_double_eq_tol(time_s(profile, flash) / time_s(profile, cudnn), 0.8 / 0.5, 1e-9);
     ck_assert_double_ge(time_s(profile, flash), kernel_flops(&flash) / 1e14);
 }
