@@ -23,7 +23,7 @@ static const char *const preset_keys[] = {
     "cluster.gpus_per_node",      "cluster.fabric",
     "cluster.oversubscription",   "cluster.spine_oversubscription",
     "cluster.ecmp_efficiency",    "cluster.nic_bytes_per_s",
-    "cluster.nvlink_bytes_per_s",
+    "cluster.nvlink_bytes_per_s", "cluster.topology",
 };
 
 static void gpu_clear(gpointer data)
@@ -124,6 +124,7 @@ static gboolean spec_read(const Experiment *experiment, const char *platform, Cl
     spec->spine_oversubscription =
         experiment_double(experiment, "cluster.spine_oversubscription");
     spec->ecmp_efficiency = experiment_double(experiment, "cluster.ecmp_efficiency");
+    spec->topology = experiment_string(experiment, "cluster.topology");
     return cluster_spec_validate(spec, prefix, error) &&
            cluster_spec_balance(spec, warnings, error);
 }
@@ -251,6 +252,15 @@ const ClusterGpu *cluster_gpu(const Cluster *cluster, int rank)
     return &g_array_index(cluster->gpus, ClusterGpu, rank);
 }
 
+/* Links of SimGrid's dragonfly: a router's to its NIC, in a chassis, in a group, between. */
+static const struct {
+    const char *prefix;
+    LinkClass link_class;
+} dragonfly_links[] = {{"local_link_", LINK_NIC},
+                       {"green_link_", LINK_LEAF},
+                       {"black_link_", LINK_LEAF},
+                       {"blue_link_", LINK_SPINE}};
+
 LinkClass link_class_of(const char *link_name)
 {
     for (int i = 0; i < LINK_OTHER; i++) {
@@ -258,6 +268,9 @@ LinkClass link_class_of(const char *link_name)
         if (strncmp(link_name, link_class_names[i], length) == 0 && link_name[length] == ':')
             return (LinkClass)i;
     }
+    for (gsize i = 0; i < G_N_ELEMENTS(dragonfly_links); i++)
+        if (g_str_has_prefix(link_name, dragonfly_links[i].prefix))
+            return dragonfly_links[i].link_class;
     return LINK_OTHER;
 }
 

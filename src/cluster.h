@@ -15,8 +15,8 @@ typedef enum {
     FABRIC_RAIL,       /* a leaf a NIC index, one spine */
     FABRIC_FAT_TREE,   /* leaves of whole nodes, one spine */
     FABRIC_FAT_TREE_3, /* leaves, pods of leaves, one core */
-    FABRIC_DRAGONFLY,  /* known, not modelled */
-    FABRIC_TORUS,      /* known, not modelled */
+    FABRIC_DRAGONFLY,  /* SimGrid's: groups, chassis, routers, NICs */
+    FABRIC_TORUS,      /* SimGrid's: each NIC a crossing */
     N_FABRICS
 } Fabric;
 
@@ -89,6 +89,7 @@ typedef struct {
     double oversubscription;       /* leaf down over leaf up; 1: none */
     double spine_oversubscription; /* the same of a pod of a three-level tree; 0: 1 */
     double ecmp_efficiency;        /* of uplinks, what flows hashed to cables get; 0: 1 */
+    const char *topology;          /* of a dragonfly or torus: "2,1;2,1;2,1;4", "4,4,2" */
 } ClusterSpec;
 
 /* Most GPUs of a cluster that is written here. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a cluster is to be: node types and counts, the fabric and its ratios. Writing it as XML
  * is cluster_xml*.c's work. */
-#include "cluster.h"
+#include "cluster_xml.h"
 #include "error.h"
 #include "profile.h"
 
@@ -58,11 +58,12 @@ static gboolean ratio_check(double ratio, const char *prefix, const char *key, G
 
 static gboolean fabric_check(const ClusterSpec *spec, const char *prefix, GError **error)
 {
-    if (spec->fabric == FABRIC_DRAGONFLY || spec->fabric == FABRIC_TORUS) {
-        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
-                    "%sfabric = %s is not modelled: write it as a platform of your own "
-                    "(cluster.xml)",
-                    prefix, fabric_name(spec->fabric));
+    if (cluster_fabric_is_direct(spec) && !cluster_direct_check(spec, prefix, error))
+        return FALSE;
+    if (spec->topology && !cluster_fabric_is_direct(spec)) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "%stopology goes with fabric = dragonfly or torus, not %s", prefix,
+                    fabric_name(spec->fabric));
         return FALSE;
     }
     if (spec->spine_oversubscription > 1 && spec->fabric != FABRIC_FAT_TREE_3) {

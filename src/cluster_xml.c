@@ -34,6 +34,8 @@ char *cluster_node_name(const ClusterSpec *spec, int node)
 char *cluster_host_name(const ClusterSpec *spec, const char *kind, int node, int index)
 {
     const NodeType *type = cluster_spec_node(spec, node);
+    if (strcmp(kind, "nic") == 0 && cluster_fabric_is_direct(spec))
+        return g_strdup_printf("nic-%d", node * node_type_n_nic_hosts(type) + index);
     int n_of_kind = strcmp(kind, "gpu") == 0 ? type->n_gpus : node_type_n_nic_hosts(type);
     g_autofree char *name = cluster_node_name(spec, node);
     return g_strdup_printf("%s-%s-%0*d", name, kind, cluster_digits(n_of_kind), index);
@@ -156,6 +158,8 @@ char *cluster_spec_write(const ClusterSpec *spec)
         cluster_node_append(xml, spec, node);
     if (leaves->len > 0)
         cluster_fabric_append(xml, spec, leaves);
+    else if (cluster_spec_n_nodes(spec) > 1)
+        cluster_direct_append(xml, spec);
     g_string_append(xml, "</zone>\n</platform>\n");
     return g_string_free(xml, FALSE);
 }

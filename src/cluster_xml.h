@@ -39,6 +39,11 @@ void cluster_routes_append(GString *xml, const char *host, const char *router,
 void cluster_node_links_append(GString *xml, const ClusterSpec *spec, int node);
 void cluster_node_append(GString *xml, const ClusterSpec *spec, int node);
 
+/* Dragonfly and torus (cluster_xml_direct.c). */
+gboolean cluster_fabric_is_direct(const ClusterSpec *spec);
+gboolean cluster_direct_check(const ClusterSpec *spec, const char *prefix, GError **error);
+void cluster_direct_append(GString *xml, const ClusterSpec *spec);
+
 void cluster_fabric_links_append(GString *xml, const ClusterSpec *spec,
                                  const GPtrArray *leaves);
 void cluster_fabric_append(GString *xml, const ClusterSpec *spec, const GPtrArray *leaves);

@@ -96,7 +96,7 @@ GPtrArray *cluster_leaves_new(const ClusterSpec *spec)
 {
     GPtrArray *leaves = g_ptr_array_new_with_free_func(leaf_free);
     int n_nodes = cluster_spec_n_nodes(spec), n_groups = 0, group = 0;
-    if (n_nodes == 1)
+    if (n_nodes == 1 || cluster_fabric_is_direct(spec))
         return leaves;
     for (int first = 0; first < n_nodes; first = end_of_leaf(spec, first))
         n_groups++;

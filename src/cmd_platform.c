@@ -15,7 +15,7 @@
 
 typedef struct {
     gboolean help, list;
-    char *show, *fabric;
+    char *show, *fabric, *topology;
     int n_nodes, gpus_per_node;
     double oversubscription, spine_oversubscription, ecmp_efficiency;
     char **names;
@@ -25,6 +25,7 @@ static void options_clear(Options *options)
 {
     g_free(options->show);
     g_free(options->fabric);
+    g_free(options->topology);
     g_strfreev(options->names);
 }
 
@@ -40,13 +41,17 @@ static gboolean options_parse(int argc, char **argv, Options *options, char **he
         {"fabric", 0, 0, G_OPTION_ARG_STRING, &options->fabric,
          "rail: a leaf switch per NIC index; fat-tree: one per group of nodes; fat-tree-3: "
          "leaves in pods (rail)",
-         "rail|fat-tree|fat-tree-3"},
+         "rail|fat-tree|fat-tree-3|dragonfly|torus"},
         {"oversubscription", 0, 0, G_OPTION_ARG_DOUBLE, &options->oversubscription,
          "a leaf's capacity down over up (1)", "RATIO"},
         {"spine-oversubscription", 0, 0, G_OPTION_ARG_DOUBLE, &options->spine_oversubscription,
          "a pod's capacity down over up (1)", "RATIO"},
         {"ecmp-efficiency", 0, 0, G_OPTION_ARG_DOUBLE, &options->ecmp_efficiency,
          "what flows hashed to cables get of a leaf's and a pod's uplinks (1)", "FRACTION"},
+        {"topology", 0, 0, G_OPTION_ARG_STRING, &options->topology,
+         "of a torus: 4,4,2 NICs; of a dragonfly: groups, chassis, routers, each with links "
+         "between two, and NICs: 2,1;2,1;2,1;4",
+         "TEXT"},
         {"list", 0, 0, G_OPTION_ARG_NONE, &options->list, "list the presets", NULL},
         {"show", 0, 0, G_OPTION_ARG_FILENAME, &options->show,
          "a preset's facts and their sources", "NAME"},
@@ -127,8 +132,10 @@ static gboolean fabric_parse(const char *name, Fabric *fabric, GError **error)
             return TRUE;
     }
     g_autofree char *quoted = error_quote(name);
-    g_set_error(error, ZEROSIM_ERROR, ERROR_USAGE,
-                "platform: --fabric must be rail, fat-tree or fat-tree-3, not %s", quoted);
+    g_set_error(
+        error, ZEROSIM_ERROR, ERROR_USAGE,
+        "platform: --fabric must be rail, fat-tree, fat-tree-3, dragonfly or torus, not %s",
+        quoted);
     return FALSE;
 }
 
@@ -157,6 +164,7 @@ static gboolean xml_print(const Options *options, GError **error)
     spec.oversubscription = options->oversubscription;
     spec.spine_oversubscription = options->spine_oversubscription;
     spec.ecmp_efficiency = options->ecmp_efficiency;
+    spec.topology = options->topology;
     if (!fabric_parse(options->fabric, &spec.fabric, error) ||
         !cluster_spec_validate(&spec, "platform: ", error) ||
         !cluster_spec_balance(&spec, notes, error))

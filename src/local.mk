@@ -33,6 +33,7 @@ libzerosim_a_SOURCES += \
 	%reldir%/training_pytorch.h %reldir%/node_wires.c \
 	%reldir%/node_wires.h %reldir%/node_type.c %reldir%/cluster.c %reldir%/cluster.h \
 	%reldir%/cluster_spec.c %reldir%/cluster_xml.c %reldir%/cluster_xml.h \
+	%reldir%/cluster_xml_direct.c \
 	%reldir%/cluster_xml_fabric.c %reldir%/cluster_xml_node.c
 
 # -- what one step does: pure functions

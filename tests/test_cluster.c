@@ -284,7 +284,8 @@ static const struct {
     {"spine:x", LINK_SPINE},      {"wan:x", LINK_WAN},
     {"engine:x", LINK_ENGINE},    {"nvlinkx:a", LINK_OTHER},
     {"nic", LINK_OTHER},          {"", LINK_OTHER},
-    {"other:x", LINK_OTHER},
+    {"other:x", LINK_OTHER},      {"local_link_from_router_0_to_node_0_0_UP", LINK_NIC},
+    {"green_link_in", LINK_LEAF}, {"blue_link_between", LINK_SPINE},
 };
 
 START_TEST(a_link_names_its_class_before_the_colon)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Clusters of more than one type of node, and fabrics: trees of three levels limit where they
- * are oversubscribed, rails are those of a rack's trays, and what is not modelled says so. */
+ * are oversubscribed, rails are those of a rack's trays, and dragonfly and torus are
+ * SimGrid's own. */
 #include "error.h"
 #include "sim.h"
 #include "transfer_fixture.h"
@@ -175,21 +176,80 @@ START_TEST(an_experiment_says_its_fabric)
 END_TEST
 
 static const struct {
-    const char *override, *part;
+    const char *overrides[3], *part;
     ErrorCode code;
 } bad_fabrics[] = {
-    {"cluster.fabric=dragonfly", "cluster.fabric = dragonfly is not modelled",
+    {{"cluster.fabric=dragonfly"},
+     "cluster.topology must be a dragonfly of 16 NICs",
+     ERROR_INPUT},
+    {{"cluster.fabric=torus", "cluster.topology=4,2"},
+     "must be a torus of 16 NICs, like 4,4,2, not \"4,2\"",
+     ERROR_INPUT},
+    {{"cluster.fabric=torus", "cluster.topology=4,-4"}, "must be a torus", ERROR_INPUT},
+    {{"cluster.fabric=dragonfly", "cluster.topology=2,1;2,1;4,1"},
+     "must be a dragonfly",
+     ERROR_INPUT},
+    {{"cluster.fabric=torus", "cluster.topology=4,4", "cluster.oversubscription=2"},
+     "oversubscription or ecmp_efficiency is not modelled",
      ERROR_UNMODELLED},
-    {"cluster.fabric=torus", "cluster.fabric = torus is not modelled", ERROR_UNMODELLED},
-    {"cluster.spine_oversubscription=2", "goes with fabric = fat-tree-3", ERROR_INPUT},
+    {{"cluster.topology=4,4"}, "cluster.topology goes with", ERROR_INPUT},
+    {{"cluster.spine_oversubscription=2"}, "goes with fabric = fat-tree-3", ERROR_INPUT},
 };
 
-START_TEST(a_fabric_that_cannot_be_says_so)
+/* Two nodes of 8 NICs. Torus 8 x 2: NIC 3 of one node beside NIC 3 of the other, NIC 6 two
+ * cables away over the ring of 8. Dragonfly of 2 groups of 2 routers: a way to the other node
+ * is up, one cable between groups and perhaps one in a group, and down. */
+static const struct {
+    const char *fabric, *topology, *to, *links;
+} direct[] = {
+    {"torus", "8,2", "nic-11", "nic:fabric_link_from_3_to_11_UP "},
+    {"torus", "8,2", "nic-5", "nic:fabric_link_from_3_to_4_UP nic:fabric_link_from_4_to_5_UP "},
+    {"dragonfly", "2,1;1,1;2,1;4", "nic-2",
+     "local_link_from_router_0_to_node_3_3_UP local_link_from_router_0_to_node_2_2_DOWN "},
+    {"dragonfly", "2,1;1,1;2,1;4", "nic-11", NULL},
+};
+
+START_TEST(nics_may_be_joined_directly)
 {
+    g_autofree char *fabric = g_strdup_printf("cluster.fabric=%s", direct[_i].fabric);
+    g_autofree char *topology = g_strdup_printf("cluster.topology=%s", direct[_i].topology);
     g_autoptr(Experiment) experiment =
         experiment_load(NULL,
                         (const char *const[]){"cluster.platform=dgx-h100", "cluster.nodes=2",
-                                              bad_fabrics[_i].override, NULL},
+                                              fabric, topology, NULL},
+                        NULL);
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Cluster) cluster = cluster_build(experiment, warnings, &error);
+    ck_assert_msg(cluster != NULL, "%s", error ? error->message : "");
+    ck_assert_str_eq(cluster_gpu(cluster, 11)->nic_host, "nic-11");
+    ck_assert_double_eq(cluster->nic_bytes_per_s, 48.5e9);
+    /* NICs have no engine links there, which is said. */
+    ck_assert_uint_eq(warnings->len, 1);
+    ck_assert_ptr_nonnull(strstr(g_ptr_array_index(warnings, 0), "engine:nic-0-up"));
+    Transfer *there = transfer_add(48.5e9), *back = transfer_add(48.5e9);
+    name_print(there->from, "nic-3");
+    name_print(there->to, "%s", direct[_i].to);
+    name_print(back->from, "%s", direct[_i].to);
+    name_print(back->to, "nic-3");
+    scenario_run(cluster);
+    ck_assert_double_eq_tol(there->end_s, 1, 1e-6);
+    ck_assert_double_eq_tol(back->end_s, 1, 1e-6);
+    if (direct[_i].links)
+        ck_assert_str_eq(there->links, direct[_i].links);
+    else
+        ck_assert_ptr_nonnull(strstr(there->links, "blue_link_between_group_0_and_1"));
+}
+END_TEST
+
+START_TEST(a_fabric_that_cannot_be_says_so)
+{
+    const char *const *more = bad_fabrics[_i].overrides;
+    g_autoptr(Experiment) experiment =
+        experiment_load(NULL,
+                        (const char *const[]){"cluster.platform=dgx-h100", "cluster.nodes=2",
+                                              more[0], more[0] ? more[1] : NULL,
+                                              more[0] && more[1] ? more[2] : NULL, NULL},
                         NULL);
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) error = NULL;
@@ -211,6 +271,7 @@ static Suite *suite(void)
     tcase_add_test(between, a_pod_stays_below_the_core);
     tcase_add_test(between, rails_of_a_rack_are_those_of_its_trays);
     tcase_add_test(between, an_experiment_says_its_fabric);
+    tcase_add_loop_test(between, nics_may_be_joined_directly, 0, G_N_ELEMENTS(direct));
     tcase_add_loop_test(between, a_fabric_that_cannot_be_says_so, 0, G_N_ELEMENTS(bad_fabrics));
     suite_add_tcase(suite, between);
     return suite;
