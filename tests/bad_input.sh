@@ -114,7 +114,8 @@ refused 'override: more GPUs than a node has' '8' run good.conf -s cluster.gpus_
 # What the program knows of and doesn't model is said, not guessed.
 refused 'unmodelled: an algorithm of NCCL' 'nccl.algorithm tree' \
     run good.conf -s nccl.algorithm=tree
-refused 'unmodelled: a fabric' 'cluster.fabric torus' run good.conf -s cluster.fabric=torus
+refused 'unmodelled: a fabric' 'cluster.fabric torus' run good.conf -s cluster.fabric=torus \
+    -s cluster.oversubscription=2
 
 # DeepSpeed's configuration, under the strategy it says.
 deepspeed() {
