@@ -11,6 +11,4 @@ height = 3.0
 set ylabel "memory of a GPU [GiB]"
 load "bars.gp"
 stats csv using "capacity_gib" name "CAPACITY" nooutput
-set arrow from graph 0, first CAPACITY_max to graph 1, first CAPACITY_max nohead front lc rgb "#000000" lw 1.5 dt (6, 3)
-set label sprintf("GPU holds %.0f GiB", CAPACITY_max) at graph 0.99, first CAPACITY_max right offset 0, 0.6 front
-eval command
+eval command . sprintf(', %g with lines lc rgb "#000000" lw 1.5 dt (6, 3) title "GPU holds %.0f GiB"', CAPACITY_max, CAPACITY_max)

@@ -21,5 +21,6 @@ gboolean cmd_model(int argc, char **argv, GError **error);
 gboolean cmd_platform(int argc, char **argv, GError **error);
 gboolean cmd_validate(int argc, char **argv, GError **error);
 gboolean cmd_plot(int argc, char **argv, GError **error);
+gboolean cmd_report(int argc, char **argv, GError **error);
 
 G_END_DECLS

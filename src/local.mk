@@ -97,8 +97,10 @@ libzerosim_a_SOURCES += %reldir%/cmd_validate.c %reldir%/metrics_expected.c \
 # -- figures and pages
 libzerosim_a_SOURCES += \
 	%reldir%/plot.c %reldir%/plot.h %reldir%/plot_bars.c %reldir%/plot_lines.c \
-	%reldir%/plot_time.c %reldir%/plot_validation.c %reldir%/results_in.c \
-	%reldir%/results_in.h
+	%reldir%/plot_time.c %reldir%/plot_validation.c %reldir%/report_html.c \
+	%reldir%/report_html.h %reldir%/report_html_parts.c %reldir%/report_html_parts.h \
+	%reldir%/report_markdown.c %reldir%/report_markdown.h %reldir%/results_in.c \
+	%reldir%/results_in.h %reldir%/results_table.c %reldir%/results_table.h
 
 # -- program
 libzerosim_a_SOURCES += \
@@ -107,4 +109,5 @@ libzerosim_a_SOURCES += \
 	%reldir%/cmd_model.c %reldir%/cmd_options.c %reldir%/cmd_options.h %reldir%/cmd_over.c \
 	%reldir%/cmd_over.h %reldir%/cmd_platform.c %reldir%/cmd_platform_show.c \
 	%reldir%/cmd_platform_show.h %reldir%/cmd_plot.c %reldir%/cmd_progress.c \
-	%reldir%/cmd_progress.h %reldir%/cmd_run.c %reldir%/cmd_schedule.c
+	%reldir%/cmd_progress.h %reldir%/cmd_report.c %reldir%/cmd_run.c \
+	%reldir%/cmd_schedule.c

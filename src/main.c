@@ -20,6 +20,7 @@ static const Command commands[] = {
     {"schedule", "what a rank does in a step, op by op", cmd_schedule},
     {"model", "layers, parameters and memory of a model file", cmd_model},
     {"plot", "a figure of results", cmd_plot},
+    {"report", "results as a page, or as tables for a paper", cmd_report},
     {"platform", "write a cluster preset as SimGrid XML", cmd_platform},
     {"validate", "predictions beside published measurements", cmd_validate},
 };

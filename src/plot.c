@@ -76,7 +76,8 @@ static void csv_separate(PlotCsv *csv, gboolean is_first)
         fputc(',', csv->out);
 }
 
-/* gnuplot knows no doubled quotes, and LaTeX has characters of its own. */
+/* gnuplot knows no doubled quotes and ends a label at a comma; LaTeX has characters of its own.
+ */
 void plot_text(PlotCsv *csv, const char *text)
 {
     fputc('"', csv->out);
@@ -85,7 +86,8 @@ void plot_text(PlotCsv *csv, const char *text)
             continue;
         if (csv->tex && strchr("#$%&_{}", *c) != NULL)
             fputc('\\', csv->out);
-        fputc(csv->tex && strchr("\\~^", *c) != NULL ? ' ' : *c, csv->out);
+        gboolean is_lost = *c == ',' || (csv->tex && strchr("\\~^", *c) != NULL);
+        fputc(is_lost ? ' ' : *c, csv->out);
     }
     fputs("\",", csv->out);
 }

@@ -68,7 +68,7 @@ gboolean plot_gantt_write(const ResultsIn *in, PlotCsv *csv, GError **error);
 gboolean plot_roofline_write(const ResultsIn *in, PlotCsv *csv, GError **error);
 gboolean plot_validation_write(const ResultsIn *in, PlotCsv *csv, GError **error);
 
-/* What tells a result apart from the others: "ZeRO-2", or "ZeRO-2, 64 GPUs". */
+/* What tells a result apart from the others: "ZeRO-2", or "ZeRO-2 64 GPUs". */
 char *plot_label(const ResultsIn *in, guint index);
 
 G_END_DECLS

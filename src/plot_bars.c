@@ -43,7 +43,7 @@ static void append_difference(GString *label, const char *format, char *text)
     if (ending != NULL)
         *ending = '\0';
     g_auto(GStrv) parts = g_strsplit(format, "%s", 2);
-    g_string_append_printf(label, ", %s%s%s", parts[0], text, parts[1]);
+    g_string_append_printf(label, " %s%s%s", parts[0], text, parts[1]);
 }
 
 char *plot_label(const ResultsIn *in, guint index)

@@ -162,12 +162,23 @@ gboolean plot_bandwidth_write(const ResultsIn *in, PlotCsv *csv, GError **error)
     return TRUE;
 }
 
+static gboolean need_several_models(const ResultsIn *in, GError **error)
+{
+    double first = results_in_number(in->results->pdata[0], "n_parameters");
+    for (guint i = 1; i < in->results->len; i++)
+        if (results_in_number(in->results->pdata[i], "n_parameters") != first)
+            return TRUE;
+    return plot_fail(error, "the figure needs results of several models (compare --over "
+                            "model.config=A.json,B.json)");
+}
+
 /* The largest n_parameters of results that fit, by number of GPUs and strategy. */
 gboolean plot_largest_model_write(const ResultsIn *in, PlotCsv *csv, GError **error)
 {
     static const char *const series[] = {"billion_parameters", NULL};
     g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(Row));
-    if (!plot_need_results(in, error) || !plot_need_same(in, "cluster.platform", error))
+    if (!plot_need_results(in, error) || !plot_need_same(in, "cluster.platform", error) ||
+        !need_several_models(in, error))
         return FALSE;
     for (guint i = 0; i < in->results->len; i++) {
         const json_t *result = in->results->pdata[i];

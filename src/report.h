@@ -29,4 +29,7 @@ json_t *report_json_object(const Result *result);
 /* A value on one line, numbers as the formats write them. */
 void report_json_line_write(const json_t *value, FILE *out);
 
+/* Objects of that schema (json_t *) as CSV: a row each, columns named by their paths. */
+void report_csv_objects_write(const GPtrArray *objects, FILE *out);
+
 G_END_DECLS

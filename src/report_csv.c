@@ -146,20 +146,39 @@ static void sheet_write(const Sheet *sheet, FILE *out)
     }
 }
 
-void report_csv_write(const GPtrArray *results, gboolean compare, const char *table, FILE *out)
+static void write_arrays(const GPtrArray *results, const char *table, FILE *out)
 {
     Sheet sheet;
-    (void)compare;
     sheet_init(&sheet);
     for (guint i = 0; i < results->len; i++) {
         g_autoptr(json_t) object = report_json_object(results->pdata[i]);
-        if (table != NULL) {
-            sheet_add_elements(&sheet, results->pdata[i], object, table);
-            continue;
-        }
-        sheet_add_row(&sheet);
-        sheet_set_members(&sheet, "", object);
+        sheet_add_elements(&sheet, results->pdata[i], object, table);
     }
     sheet_write(&sheet, out);
     sheet_clear(&sheet);
+}
+
+void report_csv_objects_write(const GPtrArray *objects, FILE *out)
+{
+    Sheet sheet;
+    sheet_init(&sheet);
+    for (guint i = 0; i < objects->len; i++) {
+        sheet_add_row(&sheet);
+        sheet_set_members(&sheet, "", objects->pdata[i]);
+    }
+    sheet_write(&sheet, out);
+    sheet_clear(&sheet);
+}
+
+void report_csv_write(const GPtrArray *results, gboolean compare, const char *table, FILE *out)
+{
+    (void)compare;
+    if (table != NULL) {
+        write_arrays(results, table, out);
+        return;
+    }
+    g_autoptr(GPtrArray) objects = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref);
+    for (guint i = 0; i < results->len; i++)
+        g_ptr_array_add(objects, report_json_object(results->pdata[i]));
+    report_csv_objects_write(objects, out);
 }

@@ -17,7 +17,7 @@ layers=(
     'prediction: predict'
     'outputs: report'
     'validation: validate'
-    'figures: results_in plot report_html report_markdown'
+    'figures: results_in results_table plot report_html report_markdown'
     'program: cmd'
     'main: main'
 )
