@@ -5,7 +5,7 @@ set -u
 cd "${srcdir:-.}" || exit 99
 . tests/tap.sh
 
-mapfile -t sources < <(find src tests doc -name '*.[ch]' | sort)
+mapfile -t sources < <(find src tests doc -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort)
 mapfile -t scripts < <(ls quickstart .ci/run tests/*.sh)
 mapfile -t makefiles < <(ls configure.ac Makefile.am ./*/local.mk)
 
@@ -59,7 +59,7 @@ refuse 'no function has a name that says nothing' \
 refuse 'nothing is left for later' '\b(TODO|FIXME|XXX)\b'
 refuse 'comments are /* … */' '^\s*//|[;{]\s*//'
 refuse 'no trailing blanks' '[[:blank:]]+$' "${sources[@]}" "${scripts[@]}"
-mapfile -t library < <(find src -name '*.c' ! -name main.c | sort)
+mapfile -t library < <(find src -path src/calibrate -prune -o -name '*.c' ! -name main.c -print | sort)
 refuse 'library code never prints errors and never exits' \
     '\b(g_printerr|g_warning|g_message|g_print|perror|exit|abort) ?\(|fprintf ?\(stderr' "${library[@]}"
 
