@@ -56,11 +56,8 @@ static Job *job_of(const NcclRow *n, int n_ranks)
 {
     Schedule *schedule = schedule_new();
     schedule_collective(schedule, PHASE_FORWARD, "collective", n->kind, n->bytes, 0);
-    Job *job = g_new0(Job, 1);
-    job->programs = g_ptr_array_new_with_free_func((GDestroyNotify)schedule_free);
+    Job *job = job_new(n_ranks);
     g_ptr_array_add(job->programs, schedule);
-    job->program_of_rank = g_new0(int, n_ranks);
-    job->n_ranks = n_ranks;
     return job;
 }
 
