@@ -81,6 +81,8 @@ const ExperimentKey experiment_keys[] = {
     {"fsdp", "wrap", KEY_CHOICE, "block|size|none", 0, 0, "block", "units: each transformer block, by size, or the root alone"},
     {"fsdp", "wrap_min_numel", KEY_INT, NULL, 1, 1e15, "100000000", "wrap = size: parameters that make a module a unit"},
     {"fsdp", "wrap_names", KEY_STRING, NULL, 0, 0, NULL, "further units by layer name, * allowed: \"lm_head,*norm;*embed*\""},
+    {"fsdp", "shard_group_size", KEY_INT, NULL, 0, 1e6, "0", "hybrid sharding: ranks that share one set of shards; 0: all"},
+    {"fsdp", "all_reduce_every_micro_step", KEY_BOOL, NULL, 0, 0, "true", "hybrid sharding: replicas agree in each micro-step"},
     {"fsdp", "fp8_all_gather", KEY_BOOL, NULL, 0, 0, "false", "parameters are gathered in fp8"},
 
     {"deepspeed", "leaf_modules", KEY_CHOICE, "layer|block", 0, 0, "layer", "ZeRO-3 fetches each layer, or each block as a leaf module"},

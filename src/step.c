@@ -219,9 +219,20 @@ static void library_memory(Step *step)
                         step->profile->context_bytes);
     schedule_persistent(schedule, "cuBLAS workspace", MEMORY_FRAMEWORK,
                         step->profile->cublas_workspace_bytes);
-    if (step->n_ranks > 1)
-        schedule_persistent(schedule, "NCCL buffers", MEMORY_FRAMEWORK,
-                            NCCL_RING_CHANNELS * NCCL_CONNECTION_BYTES);
+}
+
+/* NCCL connects, and takes its buffers, with the first collective of a communicator. */
+static void communicator_memory(Step *step)
+{
+    gboolean used[MAX_COMMUNICATORS] = {FALSE};
+
+    for (int i = 0; i < schedule_n_ops(step->schedule); i++)
+        if (schedule_op(step->schedule, i)->kind == OP_COLLECTIVE)
+            used[schedule_op(step->schedule, i)->communicator] = TRUE;
+    for (int c = 0; c < (int)step->job->communicators->len; c++)
+        if (used[c])
+            schedule_persistent(step->schedule, "NCCL buffers", MEMORY_FRAMEWORK,
+                                NCCL_RING_CHANNELS * NCCL_CONNECTION_BYTES);
 }
 
 static int *indices_new(guint n)
@@ -273,6 +284,7 @@ static Schedule *program_build(Step *step)
     }
     step->phase = PHASE_UPDATE;
     HOOK(step, update);
+    communicator_memory(step);
     step_clear(step);
     return step->schedule;
 }
@@ -319,6 +331,9 @@ Job *step_build(const Model *model, const Training *training, const Profile *pro
     g_autoptr(GHashTable) programs =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
+    if (hooks_of(training)->add_communicators &&
+        !hooks_of(training)->add_communicators(job, training, error))
+        return NULL;
     for (int rank = 0; rank < n_ranks; rank++) {
         char *share = share_of(training, model, owners, rank);
         gpointer found;
@@ -334,6 +349,7 @@ Job *step_build(const Model *model, const Training *training, const Profile *pro
                      .profile = profile,
                      .n_ranks = n_ranks,
                      .rank = rank,
+                     .job = job,
                      .owners = owners,
                      .hooks = hooks_of(training)};
         Schedule *schedule = program_build(&step);

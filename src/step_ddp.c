@@ -304,7 +304,7 @@ static void ddp_update(Step *step)
     gint64 numel, n_tensors, state_bytes;
 
     share_measure(step, &numel, &n_tensors, &state_bytes);
-    step_clip(step, step->model->n_parameters * dtype_bytes(precision->gradient), FALSE);
+    step_clip(step, step->model->n_parameters * dtype_bytes(precision->gradient), -1);
     step_optimize(step, "parameters", numel, n_tensors, precision->parameter);
     if (step->owners)
         broadcast_updates(step);

@@ -24,8 +24,10 @@ typedef struct {
 } FsdpUnit;
 
 typedef struct {
-    GPtrArray *units;          /* FsdpUnit *; 0 is the root, then the blocks in forward order */
-    int *unit_of_layer;        /* layer → unit */
+    int shards;         /* communicator of the ranks that share one set of shards */
+    int replicas;       /* communicator of the ranks that hold the same shard; -1: none */
+    GPtrArray *units;   /* FsdpUnit *; 0 is the root, then the blocks in forward order */
+    int *unit_of_layer; /* layer → unit */
     FsdpUnit *previous_gather; /* FSDP2: its buffer lives until the next copy-out (forward) */
     int reduce_input;          /* ALLOC of the reduce-scatter in flight; -1 */
     int reduced;               /* op that ends it; -1 */
@@ -41,6 +43,14 @@ char **fsdp_wrap(const Model *model, const FsdpKnobs *knobs);
 /* Builds units and persistent memory as step->state. */
 void fsdp_open(Step *step, FsdpPadding padding);
 void fsdp_finish(Step *step);
+
+/* Hybrid sharding: adds the communicators "shard" and "replicate". Errors: groups that don't
+ * divide the ranks. */
+gboolean fsdp_add_communicators(Job *job, const Training *training, GError **error);
+int fsdp_n_shards(const Step *step);
+/* The reduce-scattered shard is all-reduced among its replicas; returns the op that ends the
+ * reduction, `scattered` where there is none. */
+int fsdp_reduce_replicas(Step *step, const FsdpUnit *unit, int scattered);
 
 FsdpUnit *fsdp_unit(const Step *step, int index);
 FsdpUnit *fsdp_unit_of(const Step *step, int layer);

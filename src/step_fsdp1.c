@@ -27,6 +27,7 @@ static void rate_limit(Step *step)
 /* _unshard: the shard's low precision copy, then the all-gather into the flat parameter. */
 static void unit_unshard(Step *step, FsdpUnit *unit)
 {
+    const Fsdp *fsdp = step->state;
     const Precision *precision = &step->training->precision;
     gint64 bytes = unit->gathered_bytes;
     int cast = -1;
@@ -35,16 +36,17 @@ static void unit_unshard(Step *step, FsdpUnit *unit)
         return;
     rate_limit(step);
     if (precision->parameter != precision->gather) {
-        unit->low_precision = step_alloc(step, STREAM_ALL_GATHER, "low precision shard",
-                                         unit->name, MEMORY_TEMPORARIES, bytes / step->n_ranks);
+        unit->low_precision =
+            step_alloc(step, STREAM_ALL_GATHER, "low precision shard", unit->name,
+                       MEMORY_TEMPORARIES, bytes / fsdp_n_shards(step));
         cast = step_cast(step, STREAM_ALL_GATHER, "cast shard", unit->name,
-                         unit->padded_numel / step->n_ranks, precision->parameter,
+                         unit->padded_numel / fsdp_n_shards(step), precision->parameter,
                          precision->gather);
     }
     unit->unsharded = step_alloc(step, STREAM_ALL_GATHER, "unsharded", unit->name,
                                  MEMORY_GATHERED_PARAMETERS, bytes);
-    unit->gathered = step_collective(step, STREAM_ALL_GATHER, "all_gather", unit->name,
-                                     COLLECTIVE_ALL_GATHER, bytes, 0);
+    unit->gathered = step_collective_on(step, fsdp->shards, STREAM_ALL_GATHER, "all_gather",
+                                        unit->name, COLLECTIVE_ALL_GATHER, bytes, 0);
     unit->gathered = MAX(unit->gathered, cast);
     unit->in_flight = TRUE;
 }
@@ -72,9 +74,11 @@ static void unit_reshard(Step *step, FsdpUnit *unit)
 
 static void fsdp_begin_micro_step(Step *step)
 {
+    const Fsdp *fsdp = step->state;
+
     step->phase = PHASE_FORWARD;
     schedule_wait_stream(step->schedule, STREAM_ALL_GATHER, STREAM_COMPUTE);
-    schedule_wait_stream(step->schedule, STREAM_NCCL, STREAM_COMPUTE);
+    schedule_wait_stream(step->schedule, stream_of_communicator(fsdp->shards), STREAM_COMPUTE);
     unit_unshard(step, fsdp_unit(step, 0));
     unit_wait_for_unshard(step, fsdp_unit(step, 0));
 }
@@ -154,11 +158,11 @@ static void unit_reduce(Step *step, FsdpUnit *unit)
         step_release(step, STREAM_COMPUTE, &flat);
     }
     int output = step_alloc(step, STREAM_REDUCE, "reduce_scatter output", unit->name,
-                            MEMORY_COMMUNICATION_BUFFERS, bytes / step->n_ranks);
-    schedule_wait_stream(step->schedule, STREAM_NCCL, STREAM_COMPUTE);
-    int scattered = step_collective(step, STREAM_REDUCE, "reduce_scatter", unit->name,
-                                    COLLECTIVE_REDUCE_SCATTER, bytes, 0);
-    schedule_wait(step->schedule, STREAM_REDUCE, scattered);
+                            MEMORY_COMMUNICATION_BUFFERS, bytes / fsdp_n_shards(step));
+    schedule_wait_stream(step->schedule, stream_of_communicator(fsdp->shards), STREAM_COMPUTE);
+    int scattered = step_collective_on(step, fsdp->shards, STREAM_REDUCE, "reduce_scatter",
+                                       unit->name, COLLECTIVE_REDUCE_SCATTER, bytes, 0);
+    schedule_wait(step->schedule, STREAM_REDUCE, fsdp_reduce_replicas(step, unit, scattered));
     fsdp_sharded_gradient_store(step, unit);
     step_release(step, STREAM_REDUCE, &output);
     if (flat >= 0)
@@ -198,12 +202,13 @@ static void fsdp_end_backward(Step *step)
     unit_post_backward(step, fsdp_unit(step, 0), NULL);
     reduce_input_drop(step);
     schedule_wait_stream(step->schedule, STREAM_COMPUTE, STREAM_REDUCE);
-    schedule_wait_stream(step->schedule, STREAM_COMPUTE, STREAM_NCCL);
+    schedule_wait_stream(step->schedule, STREAM_COMPUTE, stream_of_communicator(fsdp->shards));
     if (step->last_micro_step)
         g_queue_clear(fsdp->free_events);
 }
 
 const StepHooks step_fsdp1_hooks = {
+    .add_communicators = fsdp_add_communicators,
     .start = fsdp_start,
     .begin_micro_step = fsdp_begin_micro_step,
     .before_forward = fsdp_before_forward,

@@ -14,6 +14,7 @@ static void fsdp_start(Step *step)
 /* unshard: copy-in of the own shards with their cast, then the all-gather. */
 static void unit_unshard(Step *step, FsdpUnit *unit)
 {
+    const Fsdp *fsdp = step->state;
     const Precision *precision = &step->training->precision;
     gint64 bytes = unit->gathered_bytes;
 
@@ -22,19 +23,21 @@ static void unit_unshard(Step *step, FsdpUnit *unit)
     unit->in_flight = TRUE;
     unit->gather_buffer = step_alloc(step, STREAM_ALL_GATHER, "all_gather output", unit->name,
                                      MEMORY_COMMUNICATION_BUFFERS, bytes);
-    int copied_in =
-        step_cast(step, STREAM_ALL_GATHER, "copy in", unit->name,
-                  unit->padded_numel / step->n_ranks, precision->parameter, precision->gather);
-    unit->gathered = step_collective(step, STREAM_ALL_GATHER, "all_gather", unit->name,
-                                     COLLECTIVE_ALL_GATHER, bytes, 0);
+    int copied_in = step_cast(step, STREAM_ALL_GATHER, "copy in", unit->name,
+                              unit->padded_numel / fsdp_n_shards(step), precision->parameter,
+                              precision->gather);
+    unit->gathered = step_collective_on(step, fsdp->shards, STREAM_ALL_GATHER, "all_gather",
+                                        unit->name, COLLECTIVE_ALL_GATHER, bytes, 0);
     unit->gathered = MAX(unit->gathered, copied_in);
 }
 
 static void gather_buffer_release(Step *step, FsdpUnit *unit)
 {
+    const Fsdp *fsdp = step->state;
+
     /* Both all-gather streams wait for the copy-out before the buffer is reused. */
     schedule_wait(step->schedule, STREAM_ALL_GATHER, unit->copied_out);
-    schedule_wait(step->schedule, STREAM_NCCL, unit->copied_out);
+    schedule_wait(step->schedule, stream_of_communicator(fsdp->shards), unit->copied_out);
     step_release(step, STREAM_ALL_GATHER, &unit->gather_buffer);
 }
 
@@ -159,16 +162,16 @@ static void unit_reduce(Step *step, FsdpUnit *unit)
     fsdp_gradients_drop(step, unit);
     schedule_wait_stream(step->schedule, STREAM_REDUCE, STREAM_COMPUTE);
     int output = step_alloc(step, STREAM_REDUCE, "reduce_scatter output", unit->name,
-                            MEMORY_COMMUNICATION_BUFFERS, bytes / step->n_ranks);
-    int scattered = step_collective(step, STREAM_COMPUTE, "reduce_scatter", unit->name,
-                                    COLLECTIVE_REDUCE_SCATTER, bytes, 0);
+                            MEMORY_COMMUNICATION_BUFFERS, bytes / fsdp_n_shards(step));
+    int scattered = step_collective_on(step, fsdp->shards, STREAM_COMPUTE, "reduce_scatter",
+                                       unit->name, COLLECTIVE_REDUCE_SCATTER, bytes, 0);
     /* _get_gradient_divide_factors: NCCL averages, but for fp16, which is divided apart. */
     if (scattered >= 0)
         g_array_index(step->schedule->ops, Op, scattered).averages =
             precision->reduce != DTYPE_FP16;
-    schedule_wait(step->schedule, STREAM_REDUCE, scattered);
+    schedule_wait(step->schedule, STREAM_REDUCE, fsdp_reduce_replicas(step, unit, scattered));
     int stored = fsdp_sharded_gradient_store(step, unit);
-    fsdp->reduced = stored >= 0 ? stored : scattered;
+    fsdp->reduced = stored >= 0 && fsdp->replicas < 0 ? stored : scattered;
     step_release(step, STREAM_REDUCE, &output);
 }
 
@@ -199,6 +202,7 @@ static void fsdp_end_backward(Step *step)
 }
 
 const StepHooks step_fsdp2_hooks = {
+    .add_communicators = fsdp_add_communicators,
     .start = fsdp_start,
     .begin_micro_step = fsdp_begin_micro_step,
     .before_forward = fsdp_before_forward,

@@ -3,11 +3,57 @@
  * of them between steps, and the update of their shards. */
 #include "step_fsdp.h"
 
+#include "error.h"
+
 #include <string.h>
+
+gboolean fsdp_add_communicators(Job *job, const Training *training, GError **error)
+{
+    gint64 size = training->fsdp.shard_group_size;
+    g_autofree int *shard = g_new(int, job->n_ranks), *replica = g_new(int, job->n_ranks);
+
+    if (size == 0)
+        return TRUE;
+    if (size > job->n_ranks || job->n_ranks % size != 0) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "fsdp.shard_group_size: %" G_GINT64_FORMAT " doesn't divide %d ranks", size,
+                    job->n_ranks);
+        return FALSE;
+    }
+    for (int rank = 0; rank < job->n_ranks; rank++) {
+        shard[rank] = rank / (int)size;
+        replica[rank] = rank % (int)size;
+    }
+    job_add_communicator(job, "shard", shard, job->n_ranks / (int)size);
+    job_add_communicator(job, "replicate", replica, (int)size);
+    return TRUE;
+}
+
+int fsdp_n_shards(const Step *step)
+{
+    const Fsdp *fsdp = step->state;
+
+    return job_group_size(step->job, fsdp->shards, step->rank);
+}
+
+int fsdp_reduce_replicas(Step *step, const FsdpUnit *unit, int scattered)
+{
+    const Fsdp *fsdp = step->state;
+    gint64 shard = unit->padded_numel / fsdp_n_shards(step);
+
+    if (fsdp->replicas < 0 ||
+        (!step->last_micro_step && !step->training->fsdp.all_reduce_every_micro_step))
+        return scattered;
+    schedule_wait(step->schedule, stream_of_communicator(fsdp->replicas), scattered);
+    int reduced = step_collective_on(step, fsdp->replicas, STREAM_COMPUTE, "all_reduce",
+                                     unit->name, COLLECTIVE_ALL_REDUCE,
+                                     shard * dtype_bytes(step->training->precision.reduce), 0);
+    return MAX(scattered, reduced);
+}
 
 static gint64 pad(const Step *step, gint64 n)
 {
-    return step_ceil_divide(n, step->n_ranks) * step->n_ranks;
+    return step_ceil_divide(n, fsdp_n_shards(step)) * fsdp_n_shards(step);
 }
 
 static void unit_pad(const Step *step, FsdpUnit *unit, FsdpPadding padding)
@@ -139,7 +185,7 @@ static gint64 sharded_numel(const Step *step)
     gint64 numel = 0;
 
     for (guint u = 0; u < fsdp->units->len; u++)
-        numel += fsdp_unit(step, (int)u)->padded_numel / step->n_ranks;
+        numel += fsdp_unit(step, (int)u)->padded_numel / fsdp_n_shards(step);
     return numel;
 }
 
@@ -152,19 +198,22 @@ static void persistent_memory(Step *step)
     schedule_persistent(step->schedule, "buffers", MEMORY_PARAMETERS,
                         step->model->buffer_bytes);
     schedule_persistent(step->schedule, "optimizer states", MEMORY_OPTIMIZER_STATES,
-                        step_ceil_divide(step_state_bytes(step), step->n_ranks));
+                        step_ceil_divide(step_state_bytes(step), fsdp_n_shards(step)));
     step->schedule->model_state_bytes =
         step_ceil_divide(step->model->n_parameters * (dtype_bytes(precision->parameter) +
                                                       dtype_bytes(precision->gradient)) +
                              step_state_bytes(step),
-                         step->n_ranks);
+                         fsdp_n_shards(step));
 }
 
 void fsdp_open(Step *step, FsdpPadding padding)
 {
     Fsdp *fsdp = g_new0(Fsdp, 1);
+    gboolean hybrid = step->training->fsdp.shard_group_size > 0;
 
     step->state = fsdp;
+    fsdp->shards = hybrid ? 1 : 0;
+    fsdp->replicas = hybrid ? 2 : -1;
     fsdp->reduce_input = fsdp->reduced = -1;
     fsdp->free_events = g_queue_new();
     units_build(step, padding);
@@ -191,7 +240,7 @@ void fsdp_gradients_drop(Step *step, const FsdpUnit *unit)
 int fsdp_sharded_gradient_store(Step *step, FsdpUnit *unit)
 {
     const Precision *precision = &step->training->precision;
-    gint64 shard = unit->padded_numel / step->n_ranks;
+    gint64 shard = unit->padded_numel / fsdp_n_shards(step);
     gint64 bytes = shard * dtype_bytes(precision->gradient);
     int stored = -1;
 
@@ -212,7 +261,7 @@ void fsdp_update(Step *step)
     const Precision *precision = &step->training->precision;
     gint64 numel = sharded_numel(step);
 
-    step_clip(step, numel * dtype_bytes(precision->gradient), TRUE);
+    step_clip(step, numel * dtype_bytes(precision->gradient), fsdp->shards);
     step_optimize(step, "parameter shards", numel, step->model->parameters->len,
                   precision->parameter);
     for (guint u = 0; u < fsdp->units->len; u++)

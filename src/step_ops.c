@@ -78,15 +78,22 @@ void step_release(Step *step, Stream stream, int *alloc)
     *alloc = -1;
 }
 
-int step_collective(Step *step, Stream after, const char *verb, const char *name,
-                    CollectiveKind kind, gint64 payload_bytes, int root)
+int step_collective_on(Step *step, int communicator, Stream after, const char *verb,
+                       const char *name, CollectiveKind kind, gint64 payload_bytes, int root)
 {
     g_autofree char *label = g_strdup_printf("%s %s", verb, name);
 
-    if (step->n_ranks == 1 || payload_bytes == 0)
+    if (job_group_size(step->job, communicator, step->rank) == 1 || payload_bytes == 0)
         return -1;
-    schedule_wait_stream(step->schedule, STREAM_NCCL, after);
-    return schedule_collective(step->schedule, step->phase, label, kind, payload_bytes, root);
+    schedule_wait_stream(step->schedule, stream_of_communicator(communicator), after);
+    return schedule_collective_on(step->schedule, communicator, step->phase, label, kind,
+                                  payload_bytes, root);
+}
+
+int step_collective(Step *step, Stream after, const char *verb, const char *name,
+                    CollectiveKind kind, gint64 payload_bytes, int root)
+{
+    return step_collective_on(step, 0, after, verb, name, kind, payload_bytes, root);
 }
 
 void step_scalar_all_reduce(Step *step, const char *name, gint64 bytes)
@@ -135,15 +142,14 @@ void step_optimize(Step *step, const char *name, gint64 numel, gint64 n_tensors,
     step_release(step, STREAM_COMPUTE, &block);
 }
 
-void step_clip(Step *step, gint64 gradient_bytes, gboolean sharded)
+void step_clip(Step *step, gint64 gradient_bytes, int shards)
 {
     if (step->training->gradient_clipping <= 0)
         return;
     step_stream_kernel(step, STREAM_COMPUTE, "norm", "gradients", KERNEL_NORM, gradient_bytes);
-    if (sharded) {
-        int norm = step_collective(step, STREAM_COMPUTE, "norm", "gradients",
-                                   COLLECTIVE_ALL_REDUCE, 4, 0);
-        schedule_wait(step->schedule, STREAM_COMPUTE, norm);
-    }
+    if (shards >= 0)
+        schedule_wait(step->schedule, STREAM_COMPUTE,
+                      step_collective_on(step, shards, STREAM_COMPUTE, "norm", "gradients",
+                                         COLLECTIVE_ALL_REDUCE, 4, 0));
     step_stream_kernel(step, STREAM_COMPUTE, "clip", "gradients", KERNEL_SCALE, gradient_bytes);
 }

@@ -12,6 +12,8 @@ typedef struct Step Step;
 
 /* Called in the order in which the host would. Any may be NULL. */
 typedef struct {
+    /* Communicators beside the world; errors: groups that don't fit the ranks. */
+    gboolean (*add_communicators)(Job *job, const Training *training, GError **error);
     void (*start)(Step *step); /* persistent memory, the framework's own state */
     void (*begin_micro_step)(Step *step);
     void (*before_forward)(Step *step, int layer); /* also while recomputing */
@@ -34,6 +36,7 @@ struct Step {
     int n_ranks;
     int rank;          /* whose program this is */
     const int *owners; /* parameter → rank that updates it; NULL: all of them do, or shards */
+    const Job *job;    /* its communicators are complete, its programs aren't */
     Schedule *schedule;
     const StepHooks *hooks;
     void *state; /* the framework's */
@@ -84,6 +87,10 @@ void step_release(Step *step, Stream stream, int *alloc);
 int step_collective(Step *step, Stream after, const char *verb, const char *name,
                     CollectiveKind kind, gint64 payload_bytes, int root);
 
+/* The same among the rank's group of a communicator of the job. */
+int step_collective_on(Step *step, int communicator, Stream after, const char *verb,
+                       const char *name, CollectiveKind kind, gint64 payload_bytes, int root);
+
 /* An all-reduce of a flag or a norm whose result the host reads before it goes on. */
 void step_scalar_all_reduce(Step *step, const char *name, gint64 bytes);
 
@@ -93,8 +100,8 @@ void step_release_gradients(Step *step);
 
 /* The optimizer's kernel and temporaries over numel elements. */
 void step_optimize(Step *step, const char *name, gint64 numel, gint64 n_tensors, DType dtype);
-/* Sum of squares over local gradients, the scalar all-reduce where shards are separate, and the
- * scaling pass of clipping. */
-void step_clip(Step *step, gint64 gradient_bytes, gboolean sharded);
+/* Sum of squares over local gradients, its all-reduce over the communicator that holds the
+ * shards (-1: gradients are whole), and the scaling pass of clipping. */
+void step_clip(Step *step, gint64 gradient_bytes, int shards);
 
 G_END_DECLS

@@ -67,7 +67,9 @@ typedef struct {
     gint64 wrap_min_numel; /* WRAP_SIZE */
     const char
         *wrap_names; /* further units: "a,b;c", each the layers whose names match; NULL */
-    gboolean fp8_all_gather; /* matrices of the blocks are gathered in fp8 */
+    gint64 shard_group_size; /* hybrid sharding: ranks that share one set; 0: all of them */
+    gboolean all_reduce_every_micro_step; /* hybrid sharding, FSDP2 */
+    gboolean fp8_all_gather;              /* matrices of the blocks are gathered in fp8 */
 } FsdpKnobs;
 
 /* set_z3_leaf_modules: what ZeRO-3 fetches as one. */

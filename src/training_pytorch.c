@@ -42,5 +42,8 @@ void training_fsdp_resolve(const Experiment *experiment, Strategy strategy, Fsdp
     fsdp->wrap = (FsdpWrap)experiment_choice(experiment, "fsdp.wrap");
     fsdp->wrap_min_numel = experiment_int(experiment, "fsdp.wrap_min_numel");
     fsdp->wrap_names = experiment_string(experiment, "fsdp.wrap_names");
+    fsdp->shard_group_size = experiment_int(experiment, "fsdp.shard_group_size");
+    fsdp->all_reduce_every_micro_step =
+        experiment_bool(experiment, "fsdp.all_reduce_every_micro_step");
     fsdp->fp8_all_gather = experiment_bool(experiment, "fsdp.fp8_all_gather");
 }

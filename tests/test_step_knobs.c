@@ -167,6 +167,71 @@ static gint64 most_gathered_bytes(const Schedule *schedule)
     return most;
 }
 
+static gint64 payload_on(const Schedule *schedule, int communicator, CollectiveKind kind)
+{
+    gint64 bytes = 0;
+
+    for (int i = 0; i < schedule_n_ops(schedule); i++) {
+        const Op *op = schedule_op(schedule, i);
+        if (op->kind == OP_COLLECTIVE && op->communicator == communicator &&
+            op->collective == kind)
+            bytes += op->payload_bytes;
+    }
+    return bytes;
+}
+
+/* Hybrid sharding on 4 nodes of 8: gathers and reduce-scatters stay in the node, an all-reduce
+ * of the eighth crosses nodes, and a rank holds an eighth of the model states. */
+START_TEST(test_hybrid_sharding)
+{
+    Training t = step_training(FRAMEWORK_PYTORCH, STRATEGY_ZERO3);
+    t.fsdp.version = _i;
+    t.fsdp.shard_group_size = 8;
+    t.fsdp.all_reduce_every_micro_step = TRUE;
+    g_autoptr(Model) model = step_model("llama-2-7b", &t);
+    g_autoptr(Job) job = step_job(model, &t, 32);
+    const Schedule *schedule = job_program(job, 9);
+    gint64 root = 2 * G_GINT64_CONSTANT(32000) * 4096 + 4096;
+    gint64 blocks = model->n_parameters - root;
+
+    ck_assert_int_eq(payload_on(schedule, 1, COLLECTIVE_ALL_GATHER), 2 * (root + 2 * blocks));
+    ck_assert_int_eq(payload_on(schedule, 1, COLLECTIVE_REDUCE_SCATTER), 2 * (root + blocks));
+    ck_assert_int_eq(payload_on(schedule, 2, COLLECTIVE_ALL_REDUCE),
+                     2 * model->n_parameters / 8);
+    ck_assert_int_eq(payload_on(schedule, 0, COLLECTIVE_ALL_GATHER), 0);
+    ck_assert_int_eq(schedule->model_state_bytes, 16 * model->n_parameters / 8);
+    ck_assert_int_eq(job_group_size(job, 1, 9), 8);
+    ck_assert_int_eq(job_group_size(job, 2, 9), 4);
+}
+END_TEST
+
+/* Replicas that agree in the last micro-step only send once, not in each of 4. */
+START_TEST(test_hybrid_sharding_accumulation)
+{
+    Training t = step_training(FRAMEWORK_PYTORCH, STRATEGY_ZERO3);
+    t.fsdp.shard_group_size = 8;
+    t.gradient_accumulation = 4;
+    t.fsdp.all_reduce_every_micro_step = _i;
+    g_autoptr(Model) model = step_model("llama-2-7b", &t);
+    g_autoptr(Job) job = step_job(model, &t, 32);
+
+    ck_assert_int_eq(payload_on(job_program(job, 0), 2, COLLECTIVE_ALL_REDUCE),
+                     (_i ? 4 : 1) * 2 * model->n_parameters / 8);
+}
+END_TEST
+
+START_TEST(test_hybrid_sharding_must_divide)
+{
+    Training t = step_training(FRAMEWORK_PYTORCH, STRATEGY_ZERO3);
+    t.fsdp.shard_group_size = 5;
+    g_autoptr(Model) model = step_model("gpt2", &t);
+    g_autoptr(GError) error = NULL;
+
+    ck_assert_ptr_null(step_build(model, &t, step_profile, 32, &error));
+    ck_assert_ptr_nonnull(strstr(error->message, "fsdp.shard_group_size"));
+}
+END_TEST
+
 /* Leaf modules: ZeRO-3 gathers a block at a time, the same bytes in fewer collectives. */
 START_TEST(test_leaf_modules)
 {
@@ -253,6 +318,9 @@ static void tests_add(TCase *tcase)
     tcase_add_test(tcase, test_wrap_size);
     tcase_add_test(tcase, test_wrap_names);
     tcase_add_test(tcase, test_fp8_all_gather);
+    tcase_add_loop_test(tcase, test_hybrid_sharding, 1, 3);
+    tcase_add_loop_test(tcase, test_hybrid_sharding_accumulation, 0, 2);
+    tcase_add_test(tcase, test_hybrid_sharding_must_divide);
     tcase_add_test(tcase, test_leaf_modules);
     tcase_add_test(tcase, test_persistence_threshold);
     tcase_add_test(tcase, test_reduce_to_owners);
