@@ -62,7 +62,7 @@ typedef struct {
     GArray *parameters; /* Parameter, registration order (DDP's and DeepSpeed's order) */
     GPtrArray *layers;  /* Layer *, order of the forward pass; the last is the loss */
     int n_blocks;
-    gint64 n_parameters; /* elements, tied ones once: semantics 9.3 */
+    gint64 n_parameters; /* elements, tied ones once */
     gint64 hidden_size;
     gint64 sequence_length;   /* tokens, resolved */
     gint64 block_input_bytes; /* what full checkpointing keeps a block */

@@ -85,7 +85,7 @@ typedef struct {
     GArray *kernels;          /* Kernel */
     GPtrArray *labels;        /* char * */
     GArray *persistent;       /* PersistentBlock */
-    gint64 model_state_bytes; /* what semantics 10.4 counts */
+    gint64 model_state_bytes; /* parameters, gradients, master weights, states; no buffers */
     int n_micro_steps;
     /* private to schedule.c */
     GHashTable *label_index;
