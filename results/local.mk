@@ -21,3 +21,12 @@ nobase_dist_pkgdata_DATA += \
 	%reldir%/style.gp \
 	%reldir%/validation.gp \
 	%reldir%/weak-scaling.gp
+
+# Published measurements, and the errors that results expect of themselves.
+nobase_dist_pkgdata_DATA += \
+	%reldir%/validation/README.md \
+	%reldir%/validation/capacity.csv \
+	%reldir%/validation/errors.json \
+	%reldir%/validation/memory.csv \
+	%reldir%/validation/nccl.csv \
+	%reldir%/validation/steps.csv

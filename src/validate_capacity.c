@@ -159,4 +159,5 @@ void validate_capacity_row(const CsvRow *row, gboolean predict_it, GPtrArray *ou
     if (r.mp > 1)
         outcome_assume(outcome, "tensor parallelism divides all of a model");
     outcome->predicted *= (double)r.mp;
+    outcome->parameters = outcome->measured;
 }

@@ -35,7 +35,8 @@ C_TESTS = \
 	%reldir%/test_step_volumes \
 	%reldir%/test_timeline \
 	%reldir%/test_training \
-	%reldir%/test_training_deepspeed
+	%reldir%/test_training_deepspeed \
+	%reldir%/test_validate
 
 GOLDEN_TESTS = \
 	%reldir%/golden/compare-best.test \
