@@ -17,19 +17,34 @@ typedef enum {
     COLLECTIVE_REDUCE_SCATTER,
     COLLECTIVE_BROADCAST,
     COLLECTIVE_REDUCE,
+    COLLECTIVE_ALL_TO_ALL,
+    COLLECTIVE_SEND_RECV, /* each member to the next, as nccl-tests' sendrecv */
     N_COLLECTIVES
 } CollectiveKind;
 
-typedef enum { ALGORITHM_RING, N_ALGORITHMS } Algorithm;
+typedef enum {
+    ALGORITHM_RING,
+    ALGORITHM_TREE,
+    ALGORITHM_COLLNET_DIRECT,
+    ALGORITHM_COLLNET_CHAIN,
+    ALGORITHM_NVLS,
+    ALGORITHM_NVLS_TREE,
+    ALGORITHM_PAT,
+    ALGORITHM_DIRECT, /* point-to-point; nobody chooses it */
+    N_ALGORITHMS
+} Algorithm;
 typedef enum { PROTOCOL_LL, PROTOCOL_LL128, PROTOCOL_SIMPLE, N_PROTOCOLS } Protocol;
 
-/* Overrides of [nccl]; -1 / 0: NCCL's own choice. */
+/* Overrides of [nccl]; -1 / 0: NCCL's own choice. An algorithm or protocol binds the
+ * collectives that it can run. */
 typedef struct {
     int algorithm, protocol, channels;
+    gboolean collnet; /* the network's switches reduce (SHARP), and NCCL has the plug-in */
 } NcclOptions;
 
 /* What a rank asks NCCL for. payload_bytes as nccl-tests counts: the buffer of all-reduce,
- * broadcast and reduce, the gathered total of all-gather, the input of reduce-scatter. */
+ * broadcast and reduce, the gathered total of all-gather, the input of reduce-scatter, a rank's
+ * whole send buffer of the others. */
 typedef struct {
     CollectiveKind kind;
     gint64 payload_bytes;
@@ -62,6 +77,10 @@ CollectivePlan *collective_plan(const Cluster *cluster, const int *members, int 
                                 const CollectiveCall *call, const NcclOptions *options);
 void collective_plan_free(CollectivePlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CollectivePlan, collective_plan_free)
+
+/* Whether any collective of these members can run by the algorithm and protocol; -1: any. */
+gboolean collective_can_run(const Cluster *cluster, const int *members, int n_members,
+                            const NcclOptions *options);
 
 /* 80 for sm_80, from a profile's name ("a100-sxm-80gb"); 0: not a GPU that is known here, which
  * collective_plan() takes for an A100's generation. */

@@ -1,159 +1,77 @@
 /* SPDX-License-Identifier: MIT */
-/* NCCL 2.30's cost model of the ring: src/graph/search.cc finds channels, src/graph/tuning.cc
- * predicts each protocol. Where NCCL reads a node's topology this reads two rates: all GPUs of
- * a node reach each other at the same speed through a switch. */
+/* NCCL 2.30's cost model (src/graph/tuning.cc): latency and bandwidth of each algorithm and
+ * protocol from the search graphs' rates. */
 #include "collective_tuner.h"
 
 #include <math.h>
-#include <string.h>
 
-typedef enum { VOLTA, AMPERE, HOPPER, BLACKWELL, N_GENERATIONS } Generation;
 enum { ONE_NODE, TWO_NODES, MORE_NODES, N_NODE_CLASSES };
+typedef enum { HW_NVLINK, HW_PCI, HW_NET, N_HARDWARE } Hardware;
 
 #define GB 1e9
 #define US 1e-6
-#define MAX_SEARCH_CHANNELS 32
-#define MAX_SPEEDS 24
+#define N_CORRECTIONS 24
 
-/* tuning.cc ncclTunerConstantsDefaults, microseconds; LL, LL128, Simple. */
-static const double base_latency_us[N_PROTOCOLS] = {6.6, 14, 8.4};
-static const double nvlink_latency_us[N_PROTOCOLS] = {0.6, 1.9, 3.4};
-static const double pci_latency_us[N_PROTOCOLS] = {1.0, 2.5, 5.7};
-static const double net_latency_us[N_PROTOCOLS] = {2.7, 4.0, 14};
-/* Tree's, which one rank a node and unlike channels use. */
-static const double tree_net_latency_us[N_PROTOCOLS] = {5.0, 8.5, 14};
+/* ncclTunerConstantsDefaults, microseconds; LL, LL128, Simple. */
+static const double base_latency_us[N_ALGORITHMS][N_PROTOCOLS] = {
+    [ALGORITHM_RING] = {6.6, 14, 8.4},
+    [ALGORITHM_TREE] = {6.8, 14, 8.4},
+    [ALGORITHM_PAT] = {8, 8, 8},
+};
+static const double hardware_latency_us[N_HARDWARE][N_ALGORITHMS][N_PROTOCOLS] = {
+    [HW_NVLINK] = {[ALGORITHM_RING] = {0.6, 1.9, 3.4},
+                   [ALGORITHM_TREE] = {0.6, 1.25, 4.0},
+                   [ALGORITHM_COLLNET_DIRECT] = {0, 0, 3.7},
+                   [ALGORITHM_COLLNET_CHAIN] = {0, 0, 2.8},
+                   [ALGORITHM_NVLS] = {0, 0, 25},
+                   [ALGORITHM_NVLS_TREE] = {0, 0, 25},
+                   [ALGORITHM_PAT] = {0, 0, 4.0}},
+    [HW_PCI] = {[ALGORITHM_RING] = {1.0, 2.5, 5.7},
+                [ALGORITHM_TREE] = {1.0, 1.9, 4.0},
+                [ALGORITHM_COLLNET_DIRECT] = {0, 0, 3.7},
+                [ALGORITHM_COLLNET_CHAIN] = {0, 0, 2.8},
+                [ALGORITHM_PAT] = {0, 0, 4.0}},
+    [HW_NET] = {[ALGORITHM_RING] = {2.7, 4.0, 14},
+                [ALGORITHM_TREE] = {5.0, 8.5, 14},
+                [ALGORITHM_COLLNET_DIRECT] = {0, 0, 31},
+                [ALGORITHM_COLLNET_CHAIN] = {0, 0, 30},
+                [ALGORITHM_NVLS] = {0, 0, 18},
+                [ALGORITHM_NVLS_TREE] = {0, 0, 20.9},
+                [ALGORITHM_PAT] = {0, 0, 14}},
+};
 
 /* GB/s by generation and one, two, more nodes. */
-static const double ll_max_bandwidth[N_GENERATIONS][N_NODE_CLASSES] = {
+typedef double NodeTable[N_GENERATIONS][N_NODE_CLASSES];
+static const NodeTable ll_max = {
     {39, 39, 20.4}, {87.7, 22.5, 19}, {141, 45, 35}, {282, 90, 70}};
-static const double ll128_channel_bandwidth[N_GENERATIONS] = {20, 20, 36.7, 40};
+static const NodeTable ring_ll128_max = {
+    {20, 20, 20}, {20, 20, 20}, {36.7, 36.7, 36.7}, {40, 40, 40}};
+static const NodeTable tree_ll128_max = {
+    {20, 20, 20}, {20, 20, 20}, {36.7, 36.7, 29}, {55.6, 31.67, 20}};
+static const NodeTable tree_max = {
+    {26.5, 18.5, 10}, {24, 23.6, 17.8}, {38.7, 41.4, 36}, {70, 42.8, 24}};
+static const NodeTable nvls_tree_max = {
+    {26.5, 18.5, 10}, {24, 23.6, 17.8}, {0, 57.7, 45.5}, {0, 96, 80}};
+static const double nvls_efficiency[N_GENERATIONS] = {[HOPPER] = 0.85, [BLACKWELL] = 0.74};
 
-/* What the search credits of the data sheet's NVLink rate: 20 of 25 GB/s a link, 20.6 of 25,
- * 40.1 of 50 (topo.h). */
-static const double nvlink_credit_frac[N_GENERATIONS] = {20.0 / 25, 20.0 / 25, 20.6 / 25,
-                                                         40.1 / 50};
-/* topo.h: PCIe x16 of the generation that such GPUs have, GB/s. */
-static const double pcie_bandwidth[N_GENERATIONS] = {12, 24, 48, 48};
+/* treeCorrectionFactor: 64 B, 128 B … 512 MiB. */
+static const double tree_correction[N_PROTOCOLS][N_CORRECTIONS] = {
+    {1, 1, 1, 1, .9, .8, .7, .7, .7, .7, .6, .5, .4, .4, .5, .6, .7, .8, .9, 1, 1, 1, 1, 1},
+    {1, 1, 1, 1, 1, .9, .8, .8, .8, .7, .6, .6, .6, .6, .6, .6, .8, .9, .9, .9, .9, 1, 1, 1},
+    {.9, .9, .9, .9, .9, .9, .9, .8, .7, .6, .6, .5,
+     .5, .5, .5, .6, .7, .8, .7, .7, .8, .9, .9, .9}};
 
-/* search.cc: trial speeds of a channel, GB/s, 0-terminated. */
-static const double speeds_intra[MAX_SPEEDS] = {40, 30, 20, 18, 15, 12, 10, 9, 7, 6, 5, 4, 3};
-static const double speeds_intra_sm90[MAX_SPEEDS] = {60, 50, 40, 30, 24, 20, 15, 12, 11, 6, 3};
-static const double speeds_intra_sm100[MAX_SPEEDS] = {90, 80, 70, 60, 50, 45,
-                                                      40, 30, 24, 20, 19, 18};
-static const double speeds_inter[MAX_SPEEDS] = {48, 30, 28, 24, 20, 18,  15,  12,  10, 9,
-                                                7,  6,  5,  4,  3,  2.4, 1.2, .24, .12};
-static const double speeds_inter_sm90[MAX_SPEEDS] = {48, 45, 42, 40, 30,  24,  22,  20, 17.5,
-                                                     15, 12, 6,  3,  2.4, 1.2, .24, .12};
-static const double speeds_inter_sm100[MAX_SPEEDS] = {
-    96, 86, 80, 48, 45.1, 42, 40, 30, 24, 22, 20, 17.5, 15, 12, 6, 3, 2.4, 1.2, .24, .12};
-
-static Generation generation_of(const RingShape *shape)
+static int node_class(const Comm *comm)
 {
-    if (shape->compute_capability >= 100)
-        return BLACKWELL;
-    if (shape->compute_capability >= 90)
-        return HOPPER;
-    return shape->compute_capability >= 80 ? AMPERE : VOLTA;
+    return MIN(comm->n_nodes, 3) - 1;
 }
 
-static int node_class(const RingShape *shape)
+static double of_table(const NodeTable table, const Comm *comm)
 {
-    return MIN(shape->n_nodes, 3) - 1;
+    return table[comm_generation(comm)][node_class(comm)] * GB;
 }
 
-static const double *trial_speeds(const RingShape *shape)
-{
-    static const double *const table[2][N_GENERATIONS] = {
-        {speeds_intra, speeds_intra, speeds_intra_sm90, speeds_intra_sm100},
-        {speeds_inter, speeds_inter, speeds_inter_sm90, speeds_inter_sm100}};
-    return table[shape->n_nodes > 1][generation_of(shape)];
-}
-
-/* All channels together through one GPU, GB/s. */
-static double gpu_capacity(const RingShape *shape)
-{
-    Generation generation = generation_of(shape);
-    if (shape->nvlink_bytes_per_s > 0)
-        return shape->nvlink_bytes_per_s / GB * nvlink_credit_frac[generation];
-    return pcie_bandwidth[generation];
-}
-
-/* Channels of `speed` that fit, as a double: a capacity may be infinite. */
-static double channels_that_fit(const RingShape *shape, double speed)
-{
-    double fit = INFINITY;
-    if (shape->ranks_per_node > 1)
-        fit = floor(gpu_capacity(shape) / speed);
-    if (shape->n_nodes > 1 && shape->nic_bytes_per_s > 0)
-        fit = MIN(fit, shape->nics_per_node * floor(shape->nic_bytes_per_s / GB / speed));
-    return fit;
-}
-
-/* All channels together, GB/s, when the table of speeds doesn't apply. */
-static double total_capacity(const RingShape *shape)
-{
-    double capacity = INFINITY;
-    if (shape->ranks_per_node > 1)
-        capacity = gpu_capacity(shape);
-    if (shape->n_nodes > 1 && shape->nic_bytes_per_s > 0)
-        capacity = MIN(capacity, shape->nics_per_node * shape->nic_bytes_per_s / GB);
-    return capacity;
-}
-
-/* The highest speed whose channels fit, and a lower one only if more bytes fit in all: NCCL
- * looks down to half the best speed. */
-static void speed_search(const RingShape *shape, int *channels, double *speed)
-{
-    const double *trial = trial_speeds(shape);
-    *channels = 0;
-    *speed = 0;
-    /* A cluster faster than NCCL's fastest entry (an idealised one) still uses all its rate. */
-    if (channels_that_fit(shape, trial[0]) > MAX_SEARCH_CHANNELS) {
-        *channels = MAX_SEARCH_CHANNELS;
-        *speed = total_capacity(shape) / MAX_SEARCH_CHANNELS;
-        return;
-    }
-    for (int i = 0; trial[i] > 0; i++) {
-        if (*channels > 0 && trial[i] / *speed <= 0.49)
-            return;
-        int fit = (int)MIN(channels_that_fit(shape, trial[i]), MAX_SEARCH_CHANNELS);
-        if (fit * trial[i] > *channels * *speed) {
-            *channels = fit;
-            *speed = trial[i];
-        }
-    }
-    if (*channels == 0) {
-        *channels = 1;
-        *speed = total_capacity(shape);
-    }
-}
-
-/* search.cc ncclTopoDupChannels: fast channels are halved, so that more SMs share the work. */
-static gboolean duplicates_channels(const RingShape *shape, int channels, double speed)
-{
-    if (speed < 25)
-        return FALSE;
-    return shape->compute_capability <= 80 || speed >= 50 || channels <= 4;
-}
-
-RingGraph ring_graph_search(const RingShape *shape)
-{
-    int channels;
-    double speed;
-    speed_search(shape, &channels, &speed);
-    if (duplicates_channels(shape, channels, speed)) {
-        int doubled = MIN(2 * channels, MAX_SEARCH_CHANNELS);
-        speed *= (double)channels / doubled;
-        channels = doubled;
-    }
-    int blocks = 2 * channels; /* connect.cc ncclTopoPostset */
-    if (shape->compute_capability >= 90 && shape->n_nodes > 1 && speed > 45 && blocks < 16)
-        blocks *= 2;
-    return (RingGraph){
-        .channels = channels, .channel_bytes_per_s = speed * GB, .blocks = blocks};
-}
-
-int ring_n_steps(CollectiveKind kind, int n_ranks)
+int tuner_n_steps(CollectiveKind kind, int n_ranks)
 {
     switch (kind) {
     case COLLECTIVE_ALL_REDUCE:
@@ -163,79 +81,224 @@ int ring_n_steps(CollectiveKind kind, int n_ranks)
         return n_ranks - 1;
     case COLLECTIVE_BROADCAST:
     case COLLECTIVE_REDUCE:
+    case COLLECTIVE_ALL_TO_ALL:
+    case COLLECTIVE_SEND_RECV:
     case N_COLLECTIVES:
         break;
     }
     return n_ranks;
 }
 
-static double intra_latency_us(const RingShape *shape, Protocol protocol)
+const ChannelGraph *tuner_graph(const CommGraphs *graphs, Algorithm algorithm)
 {
-    return shape->nvlink_bytes_per_s > 0 ? nvlink_latency_us[protocol]
-                                         : pci_latency_us[protocol];
+    gboolean nvls = algorithm == ALGORITHM_NVLS || algorithm == ALGORITHM_NVLS_TREE;
+    return nvls ? &graphs->nvls : &graphs->ring;
 }
 
-static double pipeline_latency_us(const RingShape *shape, Protocol protocol, int n_steps)
+/* ---- latency ---- */
+
+static Hardware intra_hardware(const Comm *comm)
 {
-    /* On one node every channel visits the GPUs in the same order, and NCCL counts one hop. */
-    if (shape->n_nodes == 1)
-        return intra_latency_us(shape, protocol);
-    return n_steps *
-           (protocol == PROTOCOL_SIMPLE ? tree_net_latency_us : net_latency_us)[protocol];
+    return comm->nvlink_bytes_per_s > 0 ? HW_NVLINK : HW_PCI;
 }
 
-static double ring_hops_latency_us(const RingShape *shape, CollectiveKind kind,
-                                   Protocol protocol, int n_steps)
+static double ring_latency_us(const Comm *comm, CollectiveKind kind, Protocol protocol)
 {
-    int n_between = (kind == COLLECTIVE_ALL_REDUCE ? 2 : 1) * (shape->n_nodes - 1);
-    double overhead = shape->n_nodes == 1 ? 0 : shape->amd ? 2.0 : 1.0;
+    const double(*net)[N_PROTOCOLS] = hardware_latency_us[HW_NET];
+    double intra = hardware_latency_us[intra_hardware(comm)][ALGORITHM_RING][protocol];
+    int n_steps = tuner_n_steps(kind, comm->n_ranks);
+    if (kind == COLLECTIVE_BROADCAST || kind == COLLECTIVE_REDUCE) {
+        /* On one node every channel visits the GPUs in the same order: NCCL counts one hop. */
+        if (comm->n_nodes == 1)
+            return intra;
+        return n_steps *
+               net[protocol == PROTOCOL_SIMPLE ? ALGORITHM_TREE : ALGORITHM_RING][protocol];
+    }
+    int n_between = (kind == COLLECTIVE_ALL_REDUCE ? 2 : 1) * (comm->n_nodes - 1);
+    double overhead = comm->n_nodes == 1 ? 0 : comm->amd ? 2.0 : 1.0;
     if (protocol == PROTOCOL_SIMPLE)
         overhead *= 3;
-    const double *net = shape->ranks_per_node == 1 ? tree_net_latency_us : net_latency_us;
-    return (n_steps - n_between) * MAX(intra_latency_us(shape, protocol), overhead) +
-           n_between * net[protocol];
+    double inter = net[comm->ranks_per_node == 1 ? ALGORITHM_TREE : ALGORITHM_RING][protocol];
+    return (n_steps - n_between) * MAX(intra, overhead) + n_between * inter;
 }
 
-double ring_latency_s(const RingShape *shape, const RingGraph *graph, CollectiveKind kind,
-                      Protocol protocol, gint64 payload_bytes)
+static double latency_us(const Comm *comm, CollectiveKind kind, Algorithm algorithm,
+                         Protocol protocol)
 {
-    int n_steps = ring_n_steps(kind, shape->n_ranks);
-    gboolean pipeline = kind == COLLECTIVE_BROADCAST || kind == COLLECTIVE_REDUCE;
-    double latency_us = base_latency_us[protocol] +
-                        (pipeline ? pipeline_latency_us(shape, protocol, n_steps)
-                                  : ring_hops_latency_us(shape, kind, protocol, n_steps));
-    /* tuning.cc ncclTopoGetAlgoTime: "Plateau effect of ring". */
-    if (kind == COLLECTIVE_ALL_REDUCE && protocol == PROTOCOL_SIMPLE && shape->n_nodes > 1 &&
-        payload_bytes / ((gint64)graph->blocks * shape->n_ranks) >= 64)
-        latency_us *= shape->compute_capability >= 80 ? 1.4 : 1.9;
-    return latency_us * US;
-}
-
-double ring_bus_bytes_per_s(const RingShape *shape, const RingGraph *graph, Protocol protocol)
-{
-    double bus = graph->channels * graph->channel_bytes_per_s;
-    switch (protocol) {
-    case PROTOCOL_LL: {
-        /* Between nodes the limit is the host's, and NCCL keeps it in these two rows. */
-        Generation row = shape->n_nodes == 1 ? generation_of(shape)
-                         : shape->amd        ? AMPERE
-                                             : VOLTA;
-        return MIN(ll_max_bandwidth[row][node_class(shape)] * GB, bus / 2);
-    }
-    case PROTOCOL_LL128:
-        return MIN(0.92 * bus,
-                   graph->channels * ll128_channel_bandwidth[generation_of(shape)] * GB);
-    case PROTOCOL_SIMPLE:
-    case N_PROTOCOLS:
+    double base = base_latency_us[algorithm][protocol];
+    double intra = hardware_latency_us[intra_hardware(comm)][algorithm][protocol];
+    double inter = hardware_latency_us[HW_NET][algorithm][protocol];
+    double n_levels = floor(log2(comm->n_nodes));
+    int n_others = comm->ranks_per_node - 1;
+    switch (algorithm) {
+    case ALGORITHM_RING:
+        return base + ring_latency_us(comm, kind, protocol);
+    case ALGORITHM_TREE:
+        return base + 2 * (n_others * intra + n_levels * inter);
+    case ALGORITHM_COLLNET_DIRECT:
+        return base + 2 * (MIN(1, n_others) * intra + 0.4 * n_others) + inter;
+    case ALGORITHM_COLLNET_CHAIN:
+        return base + 2 * n_others * intra + inter;
+    case ALGORITHM_NVLS:
+        return intra + (comm->n_nodes > 1 ? inter : 0);
+    case ALGORITHM_NVLS_TREE:
+        return base + intra + 2 * n_levels * inter;
+    case ALGORITHM_PAT:
+        return base + n_levels * inter / 3.5 + 2.8 * comm->n_ranks;
+    case ALGORITHM_DIRECT:
+    case N_ALGORITHMS:
         break;
     }
+    /* Point-to-point: one hop of Simple. */
+    return base_latency_us[ALGORITHM_RING][protocol] +
+           hardware_latency_us[comm->n_nodes > 1 ? HW_NET : intra_hardware(comm)]
+                              [ALGORITHM_RING][protocol];
+}
+
+/* ---- bandwidth ---- */
+
+static double ll_ceiling(const Comm *comm)
+{
+    /* Between nodes the limit is the host's, and NCCL keeps it in these two rows. */
+    Generation row = comm->n_nodes == 1 ? comm_generation(comm) : comm->amd ? AMPERE : VOLTA;
+    return ll_max[row][node_class(comm)] * GB;
+}
+
+static double ring_bus(const Comm *comm, const ChannelGraph *graph, Protocol protocol)
+{
+    double bus = graph->channels * graph->intra_bytes_per_s;
+    if (protocol == PROTOCOL_LL)
+        return MIN(ll_ceiling(comm), bus / 2);
+    if (protocol == PROTOCOL_LL128)
+        return MIN(0.92 * bus, graph->channels * of_table(ring_ll128_max, comm));
     return bus;
 }
 
-gboolean ring_allows_protocol(const RingShape *shape, Protocol protocol)
+static double tree_bus(const Comm *comm, const ChannelGraph *graph, Protocol protocol)
 {
-    if (protocol != PROTOCOL_LL128)
-        return TRUE;
-    return shape->compute_capability >= 70 &&
-           (shape->ranks_per_node == 1 || shape->nvlink_bytes_per_s > 0);
+    double bus = MIN(0.92 * graph->channels * graph->intra_bytes_per_s,
+                     graph->channels * of_table(tree_max, comm));
+    if (protocol == PROTOCOL_LL)
+        return MIN(bus / 3.8, ll_ceiling(comm));
+    if (protocol == PROTOCOL_LL128)
+        return MIN(bus * (comm->n_nodes == 1 ? 7.0 / 9 : 120.0 / 128),
+                   graph->channels * of_table(tree_ll128_max, comm));
+    return bus;
+}
+
+static double nvls_bus(const Comm *comm, const ChannelGraph *graph, CollectiveKind kind,
+                       Algorithm algorithm)
+{
+    double n_channels = graph->channels, ppn = comm->ranks_per_node;
+    double intra = graph->intra_bytes_per_s * nvls_efficiency[comm_generation(comm)] *
+                   (n_channels - 1) / n_channels;
+    double inter = graph->inter_bytes_per_s;
+    intra *= kind == COLLECTIVE_ALL_REDUCE ? 2 : (ppn - 1) / ppn;
+    if (algorithm == ALGORITHM_NVLS_TREE) {
+        inter *= comm->n_nodes <= 2 ? 2 : 1;
+        inter = MIN(inter, of_table(nvls_tree_max, comm));
+    }
+    return n_channels * MIN(intra, inter);
+}
+
+static double collnet_direct_bus(const Comm *comm, const ChannelGraph *graph,
+                                 CollectiveKind kind)
+{
+    double ppn = comm->ranks_per_node;
+    if (kind != COLLECTIVE_ALL_REDUCE)
+        return ppn * MIN(graph->intra_bytes_per_s, 0.9 * graph->inter_bytes_per_s);
+    double factor = ppn / graph->channels;
+    factor -= (factor - 1) / 2;
+    double bus = graph->channels * graph->intra_bytes_per_s / factor;
+    return comm->compute_capability >= 90 ? 0.85 * bus : bus;
+}
+
+/* From bus to payload: not done to the one-way collectives of other algorithms than Ring. */
+static double algorithm_bytes_per_s(const Comm *comm, const ChannelGraph *graph,
+                                    CollectiveKind kind, Algorithm algorithm, Protocol protocol)
+{
+    double per_step = (double)comm->n_ranks / tuner_n_steps(kind, comm->n_ranks);
+    double nvls_step = kind == COLLECTIVE_ALL_REDUCE ? per_step : 1;
+    double halves = kind == COLLECTIVE_ALL_REDUCE ? 0.5 : 1;
+    switch (algorithm) {
+    case ALGORITHM_RING:
+        return ring_bus(comm, graph, protocol) * per_step;
+    case ALGORITHM_TREE:
+        return tree_bus(comm, graph, protocol) * halves;
+    case ALGORITHM_COLLNET_DIRECT:
+        return collnet_direct_bus(comm, graph, kind) * halves;
+    case ALGORITHM_COLLNET_CHAIN:
+        return graph->channels * graph->intra_bytes_per_s * halves;
+    case ALGORITHM_NVLS:
+    case ALGORITHM_NVLS_TREE:
+        return nvls_bus(comm, graph, kind, algorithm) * nvls_step;
+    case ALGORITHM_PAT:
+        return 0.75 * graph->channels * graph->intra_bytes_per_s;
+    case ALGORITHM_DIRECT:
+    case N_ALGORITHMS:
+        break;
+    }
+    g_assert_not_reached();
+}
+
+/* What NCCL divides the tree's bandwidth by at sizes of a power of two; the bytes' worth is a
+ * straight line between them, since NCCL's steps would make more bytes take less time. */
+static double tree_slowdown(Protocol protocol, gint64 bytes, int n_sizes)
+{
+    if (bytes < 64)
+        return 1;
+    int size = (int)g_bit_storage((gulong)bytes) - 7;
+    double here = size < n_sizes ? 1 / tree_correction[protocol][size] : 1;
+    double next = size + 1 < n_sizes ? 1 / tree_correction[protocol][size + 1] : 1;
+    double low = (double)((gint64)64 << size), bytes_here = (double)bytes;
+    double worth = low * here + (bytes_here - low) / low * (2 * low * next - low * here);
+    return worth / bytes_here;
+}
+
+/* ncclTopoGetAlgoTime's corrections by size. */
+static void correct(const Comm *comm, const ChannelGraph *graph, const CollectiveCall *call,
+                    TunerChoice *choice)
+{
+    gboolean nvls_tree =
+        choice->algorithm == ALGORITHM_NVLS_TREE && comm_generation(comm) == BLACKWELL;
+    if (call->kind != COLLECTIVE_ALL_REDUCE)
+        return;
+    if (choice->algorithm == ALGORITHM_TREE)
+        choice->bytes_per_s /= tree_slowdown(choice->protocol, call->payload_bytes, 23);
+    if (nvls_tree)
+        choice->bytes_per_s /= tree_slowdown(choice->protocol, call->payload_bytes, 24);
+    /* "Plateau effect of ring" */
+    if (choice->algorithm == ALGORITHM_RING && choice->protocol == PROTOCOL_SIMPLE &&
+        comm->n_nodes > 1 &&
+        call->payload_bytes / ((gint64)graph->blocks * comm->n_ranks) >= 64)
+        choice->latency_s *= comm->compute_capability >= 80 ? 1.4 : 1.9;
+}
+
+/* Point-to-point isn't tuned: what a GPU's or NIC's links give to what passes them. */
+static double direct_bytes_per_s(const Comm *comm, CollectiveKind kind)
+{
+    double n = comm->n_ranks, ppn = comm->ranks_per_node;
+    gboolean all = kind == COLLECTIVE_ALL_TO_ALL;
+    double away = comm->n_nodes == 1 ? 0 : all ? ppn * (n - ppn) / n : 1;
+    double local = all ? (ppn - 1) / ppn : 1;
+    int n_nics = all ? comm->nics_per_node : 1;
+    double rate = local > 0 ? tuner_gpu_bytes_per_s(comm) / local : G_MAXDOUBLE;
+    if (away > 0 && comm->nic_bytes_per_s > 0)
+        rate = MIN(rate, n_nics * comm->nic_bytes_per_s / away);
+    return rate;
+}
+
+TunerChoice tuner_predict(const Comm *comm, const CommGraphs *graphs,
+                          const CollectiveCall *call, Algorithm algorithm, Protocol protocol)
+{
+    TunerChoice choice = {.algorithm = algorithm, .protocol = protocol};
+    const ChannelGraph *graph = tuner_graph(graphs, algorithm);
+    choice.latency_s = latency_us(comm, call->kind, algorithm, protocol) * US;
+    if (algorithm == ALGORITHM_DIRECT) {
+        choice.bytes_per_s = direct_bytes_per_s(comm, call->kind);
+        return choice;
+    }
+    choice.bytes_per_s = algorithm_bytes_per_s(comm, graph, call->kind, algorithm, protocol);
+    correct(comm, graph, call, &choice);
+    return choice;
 }

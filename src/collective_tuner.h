@@ -1,42 +1,62 @@
 /* SPDX-License-Identifier: MIT */
-/* NCCL's tuner for the ring: the channels its search finds, and the latency and bandwidth it
- * predicts for each protocol. Private to collective*.c. */
+/* NCCL's tuner: the channels its search finds, the latency and bandwidth it predicts for each
+ * algorithm and protocol, and which of them it takes. Private to collective*.c. */
 #pragma once
 
-#include "collective.h"
+#include "collective_comm.h"
 
 G_BEGIN_DECLS
 
-/* The members as NCCL sees them. */
-typedef struct {
-    int n_ranks, n_nodes;
-    int ranks_per_node;                         /* most members on one node */
-    int nics_per_node;                          /* fewest NICs beside the members of one node */
-    int compute_capability;                     /* 80: sm_80 */
-    gboolean amd;                               /* host CPUs are AMD's */
-    double nvlink_bytes_per_s, nic_bytes_per_s; /* one direction; 0: none */
-} RingShape;
+typedef enum { VOLTA, AMPERE, HOPPER, BLACKWELL, N_GENERATIONS } Generation;
 
 typedef struct {
-    int channels; /* of the search graph, after duplication */
-    double channel_bytes_per_s;
+    int channels; /* of the search graph, after duplication; 0: there is none */
+    double intra_bytes_per_s, inter_bytes_per_s; /* of a channel, in and between nodes */
     int blocks; /* thread blocks a GPU, one SM each: what NCCL's log calls coll channels */
-} RingGraph;
+} ChannelGraph;
 
-RingGraph ring_graph_search(const RingShape *shape);
+typedef struct {
+    ChannelGraph ring; /* the tree's and CollNet's too */
+    ChannelGraph nvls;
+} CommGraphs;
 
-/* Seconds; `payload_bytes` decides whether NCCL's plateau correction applies. */
-double ring_latency_s(const RingShape *shape, const RingGraph *graph, CollectiveKind kind,
-                      Protocol protocol, gint64 payload_bytes);
+/* What one collective does. */
+typedef struct {
+    Algorithm algorithm;
+    Protocol protocol;
+    double latency_s;
+    double bytes_per_s; /* payload over time, latency apart */
+} TunerChoice;
 
-/* Payload that each ring link carries a second: nccl-tests' bus bandwidth. */
-double ring_bus_bytes_per_s(const RingShape *shape, const RingGraph *graph, Protocol protocol);
+Generation comm_generation(const Comm *comm);
+gboolean tuner_has_nvls(const Comm *comm);
+CommGraphs tuner_graphs(const Comm *comm);
+/* What all channels together may take of a GPU's links, one direction. */
+double tuner_gpu_bytes_per_s(const Comm *comm);
+
+const ChannelGraph *tuner_graph(const CommGraphs *graphs, Algorithm algorithm);
+
+/* Whether NCCL would consider it for the call; and whether it can run it when it is asked for
+ * by name. */
+gboolean tuner_considers(const Comm *comm, const CollectiveCall *call, Algorithm algorithm,
+                         Protocol protocol);
+gboolean tuner_can_run(const Comm *comm, const CollectiveCall *call, Algorithm algorithm,
+                       Protocol protocol);
+
+/* tuning.cc's prediction. */
+TunerChoice tuner_predict(const Comm *comm, const CommGraphs *graphs,
+                          const CollectiveCall *call, Algorithm algorithm, Protocol protocol);
+/* The fastest by prediction, within the options. An algorithm or protocol that can't run this
+ * call doesn't bind it. */
+TunerChoice tuner_choose(const Comm *comm, const CommGraphs *graphs, const CollectiveCall *call,
+                         const NcclOptions *options);
+
+/* Thread blocks that the call gets of the graph's: few bytes keep fewer busy. */
+int tuner_blocks(const Comm *comm, const ChannelGraph *graph, const CollectiveCall *call,
+                 const TunerChoice *choice);
 
 /* Hops of the slowest chunk: 2(n-1) for all-reduce, n-1 for the two halves, n for a pipeline.
  */
-int ring_n_steps(CollectiveKind kind, int n_ranks);
-
-/* LL128 relies on 128-byte stores arriving whole: NVLink, and Volta or newer. */
-gboolean ring_allows_protocol(const RingShape *shape, Protocol protocol);
+int tuner_n_steps(CollectiveKind kind, int n_ranks);
 
 G_END_DECLS

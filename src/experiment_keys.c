@@ -55,9 +55,10 @@ const ExperimentKey experiment_keys[] = {
 
     {"gpu", "profile", KEY_NAME_OR_PATH, NULL, 0, 0, NULL, "kernel times (default: the platform's GPU)"},
 
-    {"nccl", "algorithm", KEY_CHOICE, ALGORITHMS, 0, 0, "auto", "of every collective"},
+    {"nccl", "algorithm", KEY_CHOICE, ALGORITHMS, 0, 0, "auto", "of collectives that it can run"},
     {"nccl", "protocol", KEY_CHOICE, "auto|ll|ll128|simple", 0, 0, "auto", "of every collective"},
     {"nccl", "channels", KEY_INT_OR_AUTO, NULL, 1, 64, "auto", "channels of every collective"},
+    {"nccl", "collnet", KEY_BOOL, NULL, 0, 0, "false", "the network's switches reduce (SHARP)"},
     {"nccl", "calibration", KEY_NAME_OR_PATH, NULL, 0, 0, "auto", "fitted constants; none: NCCL's own model"},
 
     {"ddp", "bucket_cap_mb", KEY_DOUBLE, NULL, 1e-6, 1e9, "25", "MiB of a gradient bucket"},

@@ -38,9 +38,12 @@ libzerosim_a_SOURCES += \
 
 # -- what one step does: pure functions
 libzerosim_a_SOURCES += \
-	%reldir%/collective.c %reldir%/collective.h %reldir%/collective_tuner.c \
-	%reldir%/collective_tuner.h %reldir%/schedule.c %reldir%/schedule.h \
-	%reldir%/schedule_job.c %reldir%/bucket.c \
+	%reldir%/collective.c %reldir%/collective.h %reldir%/collective_choice.c \
+	%reldir%/collective_comm.c %reldir%/collective_comm.h %reldir%/collective_direct.c \
+	%reldir%/collective_flows.c %reldir%/collective_flows.h %reldir%/collective_ring.c \
+	%reldir%/collective_search.c %reldir%/collective_tree.c %reldir%/collective_tuner.c \
+	%reldir%/collective_tuner.h \
+	%reldir%/schedule.c %reldir%/schedule.h %reldir%/schedule_job.c %reldir%/bucket.c \
 	%reldir%/bucket.h %reldir%/step.c %reldir%/step.h %reldir%/step_ddp.c \
 	%reldir%/step_deepspeed12.c %reldir%/step_deepspeed3.c %reldir%/step_deepspeed3.h \
 	%reldir%/step_deepspeed3_fetch.c %reldir%/step_deepspeed3_trace.c %reldir%/step_fsdp.h \

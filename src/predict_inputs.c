@@ -38,11 +38,30 @@ static gboolean nccl_load(const Experiment *experiment, NcclOptions *nccl, GErro
     nccl->algorithm = experiment_choice(experiment, "nccl.algorithm") - 1;
     nccl->protocol = experiment_choice(experiment, "nccl.protocol") - 1;
     nccl->channels = (int)MAX(experiment_int(experiment, "nccl.channels"), 0);
-    if (nccl->algorithm >= N_ALGORITHMS)
-        return nccl_fail(experiment, "nccl.algorithm", error);
+    nccl->collnet = experiment_bool(experiment, "nccl.collnet");
     if (strcmp(calibration, "auto") != 0 && strcmp(calibration, "none") != 0)
         return nccl_fail(experiment, "nccl.calibration", error);
     return TRUE;
+}
+
+/* What is asked of NCCL by name must be of use to some collective of all ranks. */
+static gboolean nccl_check(const Inputs *inputs, GError **error)
+{
+    int n_ranks = cluster_n_ranks(inputs->cluster);
+    g_autofree int *members = g_new(int, n_ranks);
+    for (int r = 0; r < n_ranks; r++)
+        members[r] = r;
+    if (n_ranks == 1 || collective_can_run(inputs->cluster, members, n_ranks, &inputs->nccl))
+        return TRUE;
+    g_autofree char *where = experiment_where(inputs->experiment, "nccl.algorithm");
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                "%s=%s can run no collective of %d ranks of %s by protocol %s: tree and ring "
+                "run everywhere, the others by protocol simple: nvls on NVSwitches that reduce "
+                "(H100 and later, one node), nvls-tree on several such nodes, pat on nodes of "
+                "one rank, collnet with nccl.collnet",
+                where, experiment_string(inputs->experiment, "nccl.algorithm"), n_ranks,
+                inputs->cluster->name, experiment_string(inputs->experiment, "nccl.protocol"));
+    return FALSE;
 }
 
 /* One kind of GPU: a job on two kinds needs two profiles, which is not modelled. */
@@ -172,7 +191,7 @@ Inputs *inputs_load(const Experiment *experiment, gboolean comparing, gboolean s
     if (!nccl_load(experiment, &inputs->nccl, error))
         return NULL;
     inputs->cluster = cluster_build(experiment, inputs->warnings, error);
-    if (inputs->cluster == NULL)
+    if (inputs->cluster == NULL || !nccl_check(inputs, error))
         return NULL;
     inputs->n_platform_warnings = inputs->warnings->len;
     if (!profile_read(inputs, error) || !inputs_resolve(inputs, error))

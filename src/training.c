@@ -86,7 +86,6 @@ static const struct {
     const char *name;
     const char *modelled; /* "a|b" */
 } partly_modelled[] = {
-    {"nccl.algorithm", "auto|ring"},
     {"nccl.calibration", "auto|none"},
 };
 

@@ -112,8 +112,8 @@ refused 'override: no GPUs' 'cluster.gpus_per_node' run good.conf -s cluster.gpu
 refused 'override: more GPUs than a node has' '8' run good.conf -s cluster.gpus_per_node=9
 
 # What the program knows of and doesn't model is said, not guessed.
-refused 'unmodelled: an algorithm of NCCL' 'nccl.algorithm tree' \
-    run good.conf -s nccl.algorithm=tree
+refused 'input: an algorithm that needs one rank a node' 'nccl.algorithm pat' \
+    run good.conf -s nccl.algorithm=pat
 refused 'unmodelled: a fabric' 'cluster.fabric torus' run good.conf -s cluster.fabric=torus \
     -s cluster.oversubscription=2
 

@@ -6,6 +6,7 @@ C_TESTS = \
 	%reldir%/test_bucket \
 	%reldir%/test_cluster \
 	%reldir%/test_collective \
+	%reldir%/test_collective_steps \
 	%reldir%/test_error \
 	%reldir%/test_experiment \
 	%reldir%/test_fabrics \

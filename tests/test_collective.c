@@ -42,7 +42,7 @@ static CollectivePlan *plan_of(const Cluster *cluster, CollectiveKind kind, gint
     return collective_plan(cluster, members, n, &call, options);
 }
 
-enum { A100_1, H100_1, H100_4, A100_4 };
+enum { A100_1, H100_1, B200_1, H100_4, A100_4 };
 
 static Cluster *system_of(int system)
 {
@@ -51,6 +51,8 @@ static Cluster *system_of(int system)
         return cluster_of("a100-sxm-80gb", 1, 8, 0, 300e9, 0, "intel");
     case H100_1:
         return cluster_of("h100-sxm-80gb", 1, 8, 0, 450e9, 0, "intel");
+    case B200_1:
+        return cluster_of("b200", 1, 8, 0, 900e9, 0, "intel");
     case H100_4:
         return cluster_of("h100-sxm-80gb", 4, 8, 8, 450e9, 0.97 * 50e9, "intel");
     default:
@@ -58,45 +60,100 @@ static Cluster *system_of(int system)
     }
 }
 
-/* Ring choices of NCCL 2.30's tuner, computed from its sources apart from this program. */
+/* Choices of NCCL 2.30's tuner, computed from its sources apart from this program. */
 static const struct {
     int system;
     CollectiveKind kind;
     gint64 bytes;
+    Algorithm algorithm;
     Protocol protocol;
     double time_us;
 } tuner_rows[] = {
-    {A100_1, COLLECTIVE_ALL_REDUCE, 32768, PROTOCOL_LL, 15.65},
-    {A100_1, COLLECTIVE_ALL_REDUCE, 262144, PROTOCOL_LL, 20.23},
-    {A100_1, COLLECTIVE_ALL_REDUCE, 1048576, PROTOCOL_LL, 35.92},
-    {A100_1, COLLECTIVE_ALL_REDUCE, 4194304, PROTOCOL_LL128, 73.84},
-    {A100_1, COLLECTIVE_ALL_REDUCE, 26214400, PROTOCOL_SIMPLE, 247.15},
-    {A100_1, COLLECTIVE_ALL_REDUCE, 67108864, PROTOCOL_SIMPLE, 545.34},
-    {A100_1, COLLECTIVE_ALL_REDUCE, 268435456, PROTOCOL_SIMPLE, 2013.34},
-    {A100_1, COLLECTIVE_ALL_REDUCE, 1073741824, PROTOCOL_SIMPLE, 7885.37},
-    {H100_1, COLLECTIVE_ALL_REDUCE, 32768, PROTOCOL_LL, 15.41},
-    {H100_1, COLLECTIVE_ALL_REDUCE, 262144, PROTOCOL_LL, 18.25},
-    {H100_1, COLLECTIVE_ALL_REDUCE, 1048576, PROTOCOL_LL, 28.01},
-    {H100_1, COLLECTIVE_ALL_GATHER, 32768, PROTOCOL_LL, 11.00},
-    {H100_1, COLLECTIVE_ALL_GATHER, 262144, PROTOCOL_LL, 12.43},
-    {H100_1, COLLECTIVE_ALL_GATHER, 1048576, PROTOCOL_LL, 17.31},
-    {H100_1, COLLECTIVE_ALL_GATHER, 4194304, PROTOCOL_LL, 36.83},
-    {H100_1, COLLECTIVE_ALL_GATHER, 26214400, PROTOCOL_SIMPLE, 95.92},
-    {H100_1, COLLECTIVE_ALL_GATHER, 67108864, PROTOCOL_SIMPLE, 195.31},
-    {H100_1, COLLECTIVE_ALL_GATHER, 268435456, PROTOCOL_SIMPLE, 684.65},
-    {H100_1, COLLECTIVE_ALL_GATHER, 1073741824, PROTOCOL_SIMPLE, 2641.99},
-    {H100_4, COLLECTIVE_ALL_GATHER, 32768, PROTOCOL_LL, 44.26},
-    {H100_4, COLLECTIVE_ALL_GATHER, 262144, PROTOCOL_LL, 55.15},
-    {H100_4, COLLECTIVE_ALL_GATHER, 1048576, PROTOCOL_LL128, 82.66},
-    {H100_4, COLLECTIVE_ALL_GATHER, 4194304, PROTOCOL_LL128, 93.04},
-    {H100_4, COLLECTIVE_ALL_GATHER, 26214400, PROTOCOL_LL128, 165.70},
-    {H100_4, COLLECTIVE_ALL_GATHER, 67108864, PROTOCOL_LL128, 300.63},
-    {H100_4, COLLECTIVE_ALL_GATHER, 268435456, PROTOCOL_SIMPLE, 867.95},
-    {H100_4, COLLECTIVE_ALL_GATHER, 1073741824, PROTOCOL_SIMPLE, 3035.01},
-    {A100_4, COLLECTIVE_ALL_REDUCE, 26214400, PROTOCOL_LL128, 467.44},
-    {A100_4, COLLECTIVE_ALL_REDUCE, 67108864, PROTOCOL_LL128, 962.65},
-    {A100_4, COLLECTIVE_ALL_REDUCE, 268435456, PROTOCOL_SIMPLE, 3308.58},
-    {A100_4, COLLECTIVE_ALL_REDUCE, 1073741824, PROTOCOL_SIMPLE, 11435.05},
+    {A100_1, COLLECTIVE_ALL_REDUCE, 32768, ALGORITHM_RING, PROTOCOL_LL, 15.65},
+    {A100_1, COLLECTIVE_ALL_REDUCE, 262144, ALGORITHM_RING, PROTOCOL_LL, 20.23},
+    {A100_1, COLLECTIVE_ALL_REDUCE, 1048576, ALGORITHM_RING, PROTOCOL_LL, 35.92},
+    {A100_1, COLLECTIVE_ALL_REDUCE, 4194304, ALGORITHM_RING, PROTOCOL_LL128, 73.84},
+    {A100_1, COLLECTIVE_ALL_REDUCE, 26214400, ALGORITHM_RING, PROTOCOL_SIMPLE, 247.15},
+    {A100_1, COLLECTIVE_ALL_REDUCE, 67108864, ALGORITHM_RING, PROTOCOL_SIMPLE, 545.34},
+    {A100_1, COLLECTIVE_ALL_REDUCE, 268435456, ALGORITHM_RING, PROTOCOL_SIMPLE, 2013.34},
+    {A100_1, COLLECTIVE_ALL_REDUCE, 1073741824, ALGORITHM_RING, PROTOCOL_SIMPLE, 7885.37},
+    {H100_1, COLLECTIVE_ALL_REDUCE, 32768, ALGORITHM_RING, PROTOCOL_LL, 15.41},
+    {H100_1, COLLECTIVE_ALL_REDUCE, 262144, ALGORITHM_RING, PROTOCOL_LL, 18.25},
+    {H100_1, COLLECTIVE_ALL_REDUCE, 1048576, ALGORITHM_RING, PROTOCOL_LL, 28.01},
+    {H100_1, COLLECTIVE_ALL_REDUCE, 4194304, ALGORITHM_NVLS, PROTOCOL_SIMPLE, 40.42},
+    {H100_1, COLLECTIVE_ALL_REDUCE, 26214400, ALGORITHM_NVLS, PROTOCOL_SIMPLE, 121.38},
+    {H100_1, COLLECTIVE_ALL_REDUCE, 67108864, ALGORITHM_NVLS, PROTOCOL_SIMPLE, 271.72},
+    {H100_1, COLLECTIVE_ALL_REDUCE, 268435456, ALGORITHM_NVLS, PROTOCOL_SIMPLE, 1011.90},
+    {H100_1, COLLECTIVE_ALL_REDUCE, 1073741824, ALGORITHM_NVLS, PROTOCOL_SIMPLE, 3972.58},
+    {H100_1, COLLECTIVE_ALL_GATHER, 32768, ALGORITHM_RING, PROTOCOL_LL, 11.00},
+    {H100_1, COLLECTIVE_ALL_GATHER, 262144, ALGORITHM_RING, PROTOCOL_LL, 12.43},
+    {H100_1, COLLECTIVE_ALL_GATHER, 1048576, ALGORITHM_RING, PROTOCOL_LL, 17.31},
+    {H100_1, COLLECTIVE_ALL_GATHER, 4194304, ALGORITHM_RING, PROTOCOL_LL, 36.83},
+    {H100_1, COLLECTIVE_ALL_GATHER, 26214400, ALGORITHM_RING, PROTOCOL_SIMPLE, 95.92},
+    {H100_1, COLLECTIVE_ALL_GATHER, 67108864, ALGORITHM_RING, PROTOCOL_SIMPLE, 195.31},
+    {H100_1, COLLECTIVE_ALL_GATHER, 268435456, ALGORITHM_RING, PROTOCOL_SIMPLE, 684.65},
+    {H100_1, COLLECTIVE_ALL_GATHER, 1073741824, ALGORITHM_RING, PROTOCOL_SIMPLE, 2641.99},
+    {B200_1, COLLECTIVE_ALL_REDUCE, 32768, ALGORITHM_RING, PROTOCOL_LL, 15.20},
+    {B200_1, COLLECTIVE_ALL_REDUCE, 262144, ALGORITHM_RING, PROTOCOL_LL, 16.63},
+    {B200_1, COLLECTIVE_ALL_REDUCE, 1048576, ALGORITHM_RING, PROTOCOL_LL, 21.51},
+    {B200_1, COLLECTIVE_ALL_REDUCE, 4194304, ALGORITHM_NVLS, PROTOCOL_SIMPLE, 35.19},
+    {B200_1, COLLECTIVE_ALL_REDUCE, 26214400, ALGORITHM_NVLS, PROTOCOL_SIMPLE, 88.72},
+    {B200_1, COLLECTIVE_ALL_REDUCE, 67108864, ALGORITHM_NVLS, PROTOCOL_SIMPLE, 188.11},
+    {B200_1, COLLECTIVE_ALL_REDUCE, 268435456, ALGORITHM_NVLS, PROTOCOL_SIMPLE, 677.45},
+    {B200_1, COLLECTIVE_ALL_REDUCE, 1073741824, ALGORITHM_NVLS, PROTOCOL_SIMPLE, 2634.79},
+    {H100_4, COLLECTIVE_ALL_REDUCE, 32768, ALGORITHM_TREE, PROTOCOL_LL, 39.79},
+    {H100_4, COLLECTIVE_ALL_REDUCE, 262144, ALGORITHM_TREE, PROTOCOL_LL128, 69.27},
+    {H100_4, COLLECTIVE_ALL_REDUCE, 1048576, ALGORITHM_TREE, PROTOCOL_LL128, 80.57},
+    {H100_4, COLLECTIVE_ALL_REDUCE, 4194304, ALGORITHM_TREE, PROTOCOL_LL128, 110.70},
+    {H100_4, COLLECTIVE_ALL_REDUCE, 26214400, ALGORITHM_NVLS_TREE, PROTOCOL_SIMPLE, 248.13},
+    {H100_4, COLLECTIVE_ALL_REDUCE, 67108864, ALGORITHM_NVLS_TREE, PROTOCOL_SIMPLE, 465.81},
+    {H100_4, COLLECTIVE_ALL_REDUCE, 268435456, ALGORITHM_NVLS_TREE, PROTOCOL_SIMPLE, 1537.43},
+    {H100_4, COLLECTIVE_ALL_REDUCE, 1073741824, ALGORITHM_NVLS_TREE, PROTOCOL_SIMPLE, 5823.92},
+    {H100_4, COLLECTIVE_ALL_GATHER, 32768, ALGORITHM_RING, PROTOCOL_LL, 44.26},
+    {H100_4, COLLECTIVE_ALL_GATHER, 262144, ALGORITHM_RING, PROTOCOL_LL, 55.15},
+    {H100_4, COLLECTIVE_ALL_GATHER, 1048576, ALGORITHM_RING, PROTOCOL_LL128, 82.66},
+    {H100_4, COLLECTIVE_ALL_GATHER, 4194304, ALGORITHM_RING, PROTOCOL_LL128, 93.04},
+    {H100_4, COLLECTIVE_ALL_GATHER, 26214400, ALGORITHM_RING, PROTOCOL_LL128, 165.70},
+    {H100_4, COLLECTIVE_ALL_GATHER, 67108864, ALGORITHM_RING, PROTOCOL_LL128, 300.63},
+    {H100_4, COLLECTIVE_ALL_GATHER, 268435456, ALGORITHM_RING, PROTOCOL_SIMPLE, 867.95},
+    {H100_4, COLLECTIVE_ALL_GATHER, 1073741824, ALGORITHM_RING, PROTOCOL_SIMPLE, 3035.01},
+    {A100_4, COLLECTIVE_ALL_REDUCE, 32768, ALGORITHM_TREE, PROTOCOL_LL, 40.13},
+    {A100_4, COLLECTIVE_ALL_REDUCE, 262144, ALGORITHM_TREE, PROTOCOL_LL128, 72.05},
+    {A100_4, COLLECTIVE_ALL_REDUCE, 1048576, ALGORITHM_TREE, PROTOCOL_LL128, 91.68},
+    {A100_4, COLLECTIVE_ALL_REDUCE, 4194304, ALGORITHM_TREE, PROTOCOL_LL128, 144.05},
+    {A100_4, COLLECTIVE_ALL_REDUCE, 26214400, ALGORITHM_RING, PROTOCOL_LL128, 467.44},
+    {A100_4, COLLECTIVE_ALL_REDUCE, 67108864, ALGORITHM_RING, PROTOCOL_LL128, 962.65},
+    {A100_4, COLLECTIVE_ALL_REDUCE, 268435456, ALGORITHM_RING, PROTOCOL_SIMPLE, 3308.58},
+    {A100_4, COLLECTIVE_ALL_REDUCE, 1073741824, ALGORITHM_RING, PROTOCOL_SIMPLE, 11435.05},
+};
+
+/* Latency and algorithm bandwidth of each, whether it is chosen or not, from the same. */
+static const struct {
+    int system;
+    Algorithm algorithm;
+    Protocol protocol;
+    double latency_us, algorithm_gb_per_s;
+} model_rows[] = {
+    {H100_1, ALGORITHM_TREE, PROTOCOL_LL, 15.2, 43.6},
+    {H100_1, ALGORITHM_TREE, PROTOCOL_LL128, 31.5, 128.8},
+    {H100_1, ALGORITHM_TREE, PROTOCOL_SIMPLE, 64.4, 165.6},
+    {H100_1, ALGORITHM_RING, PROTOCOL_LL, 15.0, 80.6},
+    {H100_1, ALGORITHM_RING, PROTOCOL_LL128, 40.6, 189.3},
+    {H100_1, ALGORITHM_RING, PROTOCOL_SIMPLE, 56.0, 205.7},
+    {H100_1, ALGORITHM_NVLS, PROTOCOL_SIMPLE, 25, 272.0},
+    {A100_1, ALGORITHM_TREE, PROTOCOL_LL, 15.2, 29.1},
+    {A100_1, ALGORITHM_TREE, PROTOCOL_LL128, 31.5, 85.9},
+    {A100_1, ALGORITHM_TREE, PROTOCOL_SIMPLE, 64.4, 110.4},
+    {A100_1, ALGORITHM_RING, PROTOCOL_LL, 15.0, 50.1},
+    {A100_1, ALGORITHM_RING, PROTOCOL_LL128, 40.6, 126.2},
+    {A100_1, ALGORITHM_RING, PROTOCOL_SIMPLE, 56.0, 137.1},
+    {H100_4, ALGORITHM_TREE, PROTOCOL_LL, 35.2, 10.2},
+    {H100_4, ALGORITHM_TREE, PROTOCOL_LL128, 65.5, 116.0},
+    {H100_4, ALGORITHM_TREE, PROTOCOL_SIMPLE, 120.4, 144.0},
+    {H100_4, ALGORITHM_RING, PROTOCOL_LL, 78.8, 10.5},
+    {H100_4, ALGORITHM_RING, PROTOCOL_LL128, 144.4, 151.5},
+    {H100_4, ALGORITHM_RING, PROTOCOL_SIMPLE, 282.8 * 1.4, 185.8},
+    {H100_4, ALGORITHM_NVLS_TREE, PROTOCOL_SIMPLE, 108.6, 187.9},
 };
 
 START_TEST(tuner_chooses_and_predicts_as_nccl)
@@ -104,9 +161,25 @@ START_TEST(tuner_chooses_and_predicts_as_nccl)
     g_autoptr(Cluster) cluster = system_of(tuner_rows[_i].system);
     g_autoptr(CollectivePlan) plan =
         plan_of(cluster, tuner_rows[_i].kind, tuner_rows[_i].bytes, 0, &automatic);
+    ck_assert_str_eq(algorithm_name(plan->algorithm), algorithm_name(tuner_rows[_i].algorithm));
     ck_assert_str_eq(protocol_name(plan->protocol), protocol_name(tuner_rows[_i].protocol));
     ck_assert_double_eq_tol(plan->time_s * 1e6, tuner_rows[_i].time_us,
                             0.005 * tuner_rows[_i].time_us);
+}
+END_TEST
+
+START_TEST(every_algorithm_is_predicted_as_by_nccl)
+{
+    g_autoptr(Cluster) cluster = system_of(model_rows[_i].system);
+    const NcclOptions forced = {.algorithm = (int)model_rows[_i].algorithm,
+                                .protocol = (int)model_rows[_i].protocol};
+    const gint64 bytes = G_GINT64_CONSTANT(1) << 33; /* too large for corrections by size */
+    g_autoptr(CollectivePlan) plan = plan_of(cluster, COLLECTIVE_ALL_REDUCE, bytes, 0, &forced);
+    ck_assert_int_eq(plan->algorithm, model_rows[_i].algorithm);
+    ck_assert_int_eq(plan->protocol, model_rows[_i].protocol);
+    ck_assert_double_eq_tol(plan->latency_s * 1e6, model_rows[_i].latency_us, 0.06);
+    ck_assert_double_eq_tol((double)bytes / (plan->time_s - plan->latency_s) / 1e9,
+                            model_rows[_i].algorithm_gb_per_s, 0.06);
 }
 END_TEST
 
@@ -185,7 +258,7 @@ static CollectivePlan *group_plan(int group, CollectiveKind kind, int root, Prot
 {
     g_autoptr(Cluster) cluster =
         cluster_of("h100", 4, 8, groups[group].nics, 450e9, 50e9, "intel");
-    NcclOptions options = {.algorithm = -1, .protocol = (int)protocol};
+    NcclOptions options = {.algorithm = ALGORITHM_RING, .protocol = (int)protocol};
     const CollectiveCall call = {.kind = kind, .payload_bytes = 1 << 28, .root = root};
     return collective_plan(cluster, groups[group].members, groups[group].n, &call, &options);
 }
@@ -236,7 +309,7 @@ END_TEST
 /* No flow is slower than the plan's time under the ceilings, and one is as slow. */
 START_TEST(ceilings_give_the_tuners_time)
 {
-    for (int kind = 0; kind < N_COLLECTIVES; kind++) {
+    for (int kind = 0; kind <= COLLECTIVE_REDUCE; kind++) {
         g_autoptr(CollectivePlan) plan =
             group_plan(_i, (CollectiveKind)kind, groups[_i].members[0], PROTOCOL_LL128);
         double slowest_s = 0;
@@ -349,6 +422,8 @@ static TCase *tuner_case(void)
 {
     TCase *tcase = tcase_create("tuner");
     tcase_add_loop_test(tcase, tuner_chooses_and_predicts_as_nccl, 0, G_N_ELEMENTS(tuner_rows));
+    tcase_add_loop_test(tcase, every_algorithm_is_predicted_as_by_nccl, 0,
+                        G_N_ELEMENTS(model_rows));
     tcase_add_loop_test(tcase, search_finds_the_known_channels, 0, G_N_ELEMENTS(graph_rows));
     tcase_add_test(tcase, faster_links_make_faster_plans);
     tcase_add_test(tcase, one_rank_or_no_bytes_need_nothing);

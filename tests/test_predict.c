@@ -223,7 +223,7 @@ START_TEST(test_errors_name_the_key)
         const char *assignment, *word;
     } rows[] = {
         {"gpu.profile=h999", "h999"},
-        {"nccl.algorithm=nvls", "nccl.algorithm"},
+        {"nccl.algorithm=pat", "nccl.algorithm"},
         {"nccl.calibration=dgx", "nccl.calibration"},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
