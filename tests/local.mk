@@ -73,11 +73,15 @@ GOLDEN_TESTS = \
 
 SCRIPT_TESTS = \
 	%reldir%/bad_input.sh \
+	%reldir%/figures.sh \
 	%reldir%/install.sh \
 	%reldir%/layers.sh \
 	%reldir%/man.sh \
 	%reldir%/readme.sh \
-	%reldir%/style.sh
+	%reldir%/report_page.sh \
+	%reldir%/style.sh \
+	%reldir%/sweep.sh \
+	%reldir%/timeline.sh
 
 TEST_FILES = \
 	%reldir%/golden/bert-base.conf \
