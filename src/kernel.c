@@ -204,7 +204,8 @@ static double optimizer_bytes(const gint64 *d, double e)
  * cross_entropy (loss_utils.py ForCausalLMLoss) forward: to fp32 rW, log_softmax RW, nll none;
  *   backward: nll W, log_softmax RRW, cast Rw. */
 static const KernelRow kernel_rows[N_KERNELS] = {
-    [KERNEL_GEMM] = {"gemm", {"batch", "m", "n", "k"}, gemm_flops, gemm_bytes, 1, 0, 0, 0},
+    [KERNEL_GEMM] =
+        {"gemm", {"batch", "m", "n", "k", "layout"}, gemm_flops, gemm_bytes, 1, 0, 0, 0},
     [KERNEL_ATTENTION_FORWARD] = {"attention_forward", ATTENTION, attention_forward_flops,
                                   attention_forward_bytes, 1, 0, 0, 0},
     [KERNEL_ATTENTION_BACKWARD] = {"attention_backward", ATTENTION, attention_backward_flops,
@@ -340,6 +341,11 @@ gboolean kernel_op_parse(const char *name, KernelOp *op)
 const char *const *kernel_dimension_names(KernelOp op)
 {
     return kernel_rows[op].dimensions;
+}
+
+gboolean kernel_dimension_is_optional(const char *name)
+{
+    return strcmp(name, "layout") == 0;
 }
 
 guint kernel_hash(gconstpointer kernel)

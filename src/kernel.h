@@ -13,9 +13,9 @@ typedef enum { DTYPE_FP32, DTYPE_TF32, DTYPE_BF16, DTYPE_FP16, DTYPE_FP8, N_DTYP
 /* One row each in kernel.c's table: name, dimensions, flops, traffic, launches. A name ends in
  * _forward or _backward where both exist. */
 typedef enum {
-    KERNEL_GEMM,                    /* batch m n k: C[m,n] = A[m,k] B[k,n], batch times */
-    KERNEL_ATTENTION_FORWARD,       /* batch sequence heads kv_heads head_dim causal (fused) */
-    KERNEL_ATTENTION_BACKWARD,      /* same dimensions; flash: 2.5 times the forward */
+    KERNEL_GEMM,               /* batch m n k layout: C[m,n] = A[m,k] B[k,n], batch times */
+    KERNEL_ATTENTION_FORWARD,  /* batch sequence heads kv_heads head_dim causal (fused) */
+    KERNEL_ATTENTION_BACKWARD, /* same dimensions; flash: 2.5 times the forward */
     KERNEL_CUDNN_ATTENTION_FORWARD, /* same dimensions, cuDNN's kernels */
     KERNEL_CUDNN_ATTENTION_BACKWARD,
     KERNEL_WINDOW_ATTENTION_FORWARD, /* batch sequence heads kv_heads head_dim window: causal,
@@ -75,6 +75,14 @@ typedef enum {
 
 #define KERNEL_MAX_DIMENSIONS 6
 
+/* How a matrix product's operands lie in memory, by cuBLAS's (column-major) names: products of
+ * one shape are different kernels. */
+typedef enum {
+    GEMM_TN, /* B is stored [n,k]: forward of a linear layer */
+    GEMM_NN, /* as written: the gradient of its input */
+    GEMM_NT, /* A is stored [k,m]: the gradient of its weight */
+} GemmLayout;
+
 typedef struct {
     KernelOp op;
     DType dtype; /* of the operands; of the tensor-core instruction for GEMM and attention */
@@ -89,6 +97,8 @@ const char *kernel_op_name(KernelOp op);
 gboolean kernel_op_parse(const char *name, KernelOp *op);
 /* Names of the dimensions, KERNEL_MAX_DIMENSIONS long, NULL where unused. */
 const char *const *kernel_dimension_names(KernelOp op);
+/* A file may leave it out; it is 0 then. */
+gboolean kernel_dimension_is_optional(const char *name);
 
 /* Equal operation, data type and shape; for GHashTable with Kernel keys. */
 guint kernel_hash(gconstpointer kernel);

@@ -121,12 +121,15 @@ static void eager_products(ModelBuild *build, const AttentionShape *s, Layer *la
     DType compute = build->linear;
     gint64 batch = build->options->micro_batch * s->heads, d = s->head_dim;
     gint64 n = build->model->sequence_length;
-    layer_run(layer->forward, (Kernel){KERNEL_GEMM, compute, {batch, n, n, d}});
-    layer_run(layer->forward, (Kernel){KERNEL_GEMM, compute, {batch, n, d, n}});
-    for (int i = 0; i < 2; i++) {
-        layer_run(layer->backward, (Kernel){KERNEL_GEMM, compute, {batch, n, n, d}});
-        layer_run(layer->backward, (Kernel){KERNEL_GEMM, compute, {batch, n, d, n}});
-    }
+    const Kernel scores = {KERNEL_GEMM, compute, {batch, n, n, d, GEMM_TN}};
+    const Kernel values = {KERNEL_GEMM, compute, {batch, n, d, n, GEMM_NN}};
+    const Kernel keys = {KERNEL_GEMM, compute, {batch, n, d, n, GEMM_NT}};
+    layer_run(layer->forward, scores);
+    layer_run(layer->forward, values);
+    layer_run(layer->backward, keys); /* of V */
+    layer_run(layer->backward, scores);
+    layer_run(layer->backward, values); /* of Q */
+    layer_run(layer->backward, keys);
     gint64 output = build->tokens * s->heads * d * dtype_bytes(build->linear);
     layer_run(layer->forward,
               (Kernel){KERNEL_COPY, compute, {output}}); /* heads to the last axis */

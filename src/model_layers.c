@@ -151,8 +151,8 @@ static void linear_backward(const ModelBuild *build, const LinearShape *s, gint6
     DType compute = build->options->compute;
     if (compute == DTYPE_FP8)
         layer_run_cast(kernels, s->rows * s->out, linear, 1);
-    layer_run(kernels, (Kernel){KERNEL_GEMM, compute, {1, s->rows, s->in, s->out}});
-    layer_run(kernels, (Kernel){KERNEL_GEMM, compute, {1, s->out, s->in, s->rows}});
+    layer_run(kernels, (Kernel){KERNEL_GEMM, compute, {1, s->rows, s->in, s->out, GEMM_NN}});
+    layer_run(kernels, (Kernel){KERNEL_GEMM, compute, {1, s->out, s->in, s->rows, GEMM_NT}});
     if (bias > 0)
         layer_run(kernels, (Kernel){KERNEL_COLUMN_SUM, build->linear, {s->rows, bias}});
     if (build->options->autocast)

@@ -169,7 +169,7 @@ static gboolean read_parameters(ModelBuild *build, const JsonIn *in, Layer *laye
 
 static gboolean may_be_zero(const char *dimension)
 {
-    static const char *const names[] = {"causal", "read_bytes", "write_bytes", NULL};
+    static const char *const names[] = {"causal", "layout", "read_bytes", "write_bytes", NULL};
     return g_strv_contains(names, dimension);
 }
 
@@ -185,8 +185,9 @@ static gboolean read_dimensions(ModelBuild *build, const JsonIn *in, Kernel *ker
         return FALSE;
     for (int i = 0; i < KERNEL_MAX_DIMENSIONS && names[i]; i++) {
         known[i] = names[i];
-        if (!json_in_int(&dimensions, names[i], TRUE, may_be_zero(names[i]) ? 0 : 1,
-                         LARGEST_COUNT, &kernel->dimension[i], error))
+        if (!json_in_int(&dimensions, names[i], !kernel_dimension_is_optional(names[i]),
+                         may_be_zero(names[i]) ? 0 : 1, LARGEST_COUNT, &kernel->dimension[i],
+                         error))
             return FALSE;
         if (g_strcmp0(names[i], per_sample) != 0)
             continue;

@@ -177,9 +177,10 @@ static gboolean dimensions_read(const JsonIn *entry, GPtrArray *unknown, Kernel 
         return FALSE;
     for (int i = 0; i < KERNEL_MAX_DIMENSIONS && names[i]; i++) {
         members[i] = names[i];
-        gint64 minimum = strcmp(names[i], "causal") == 0 ? 0 : 1;
-        if (!json_in_int(&in, names[i], TRUE, minimum, LARGEST_SIZE, &kernel->dimension[i],
-                         error))
+        const gboolean optional = kernel_dimension_is_optional(names[i]);
+        const gboolean may_be_zero = optional || strcmp(names[i], "causal") == 0;
+        if (!json_in_int(&in, names[i], !optional, may_be_zero ? 0 : 1, LARGEST_SIZE,
+                         &kernel->dimension[i], error))
             return FALSE;
     }
     return json_in_check_members(&in, members, NULL, NULL, unknown, error);
