@@ -3,6 +3,7 @@
 
 dist_man_MANS += \
 	%reldir%/zerosim.1 \
+	%reldir%/zerosim-calibrate.1 \
 	%reldir%/zerosim-experiment.5 \
 	%reldir%/zerosim-model.5 \
 	%reldir%/zerosim-platform.5 \

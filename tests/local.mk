@@ -4,6 +4,7 @@
 
 C_TESTS = \
 	%reldir%/test_bucket \
+	%reldir%/test_calibrate_plan \
 	%reldir%/test_cluster \
 	%reldir%/test_collective \
 	%reldir%/test_collective_steps \
@@ -73,6 +74,7 @@ GOLDEN_TESTS = \
 
 SCRIPT_TESTS = \
 	%reldir%/bad_input.sh \
+	%reldir%/calibrate.sh \
 	%reldir%/figures.sh \
 	%reldir%/install.sh \
 	%reldir%/layers.sh \
@@ -102,7 +104,6 @@ TESTS += $(C_TESTS) $(GOLDEN_TESTS) $(SCRIPT_TESTS)
 EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(TEST_FILES) \
 	%reldir%/golden.sh %reldir%/tap.sh %reldir%/cppcheck.cfg
 
-AM_DEFAULT_SOURCE_EXT = .c
 %canon_reldir%_test_replay_SOURCES = %reldir%/test_replay.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h
 %canon_reldir%_test_step_SOURCES = %reldir%/test_step.c %reldir%/step_inputs.c \
@@ -115,6 +116,9 @@ AM_DEFAULT_SOURCE_EXT = .c
 	%reldir%/step_inputs.c %reldir%/step_inputs.h
 LDADD = libzerosim.a $(LIBRARIES_LIBS) $(CHECK_LIBS)
 
+# zerosim-calibrate's plan is plain C: it is held against the models where there is no CUDA too.
+tests_test_calibrate_plan_SOURCES = %reldir%/test_calibrate_plan.c $(CALIBRATE_PLAN)
+
 if HAVE_CHECK
 check_PROGRAMS += $(C_TESTS)
 AM_CPPFLAGS += $(CHECK_CFLAGS)
@@ -123,7 +127,6 @@ check-local:
 	@echo "the tests need check >= 0.15 (Debian: apt-get install check)" >&2; exit 1
 endif
 
-TEST_EXTENSIONS = .test .sh
 # A failed check is a "not ok", a crash is a missing plan: the exit status says nothing more.
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' CK_TAP_LOG_FILE_NAME=- $(SHELL) \
 	$(top_srcdir)/build-aux/tap-driver.sh --ignore-exit

@@ -28,6 +28,19 @@ static const ModelSizes models[] = {
 
 #define N_MODELS (sizeof models / sizeof *models)
 
+/* Measured at one token count, late. */
+static const ModelSizes further_models[] = {
+    {"gpt2-medium", FAMILY_GPT2, 1024, 4096, 16, 16, 64, 50257, 1024},
+    {"gpt2-large", FAMILY_GPT2, 1280, 5120, 20, 20, 64, 50257, 1024},
+    {"llama-3.2-1b", FAMILY_LLAMA, 2048, 8192, 32, 8, 64, 128256, 4096},
+    {"llama-3.2-3b", FAMILY_LLAMA, 3072, 8192, 24, 8, 128, 128256, 4096},
+    {"mistral-7b", FAMILY_LLAMA, 4096, 14336, 32, 8, 128, 32000, 4096},
+    {"tinyllama-1.1b", FAMILY_LLAMA, 2048, 5632, 32, 4, 64, 32000, 2048},
+    {"llama-2-34b", FAMILY_LLAMA, 8192, 22016, 64, 8, 128, 32000, 4096},
+};
+
+#define N_FURTHER (sizeof further_models / sizeof *further_models)
+
 static const int64_t usual_tokens[] = {4096, 8192, 2048};
 static const int64_t all_tokens[] = {512, 1024, 2048, 4096, 8192, 16384, 32768};
 
@@ -163,18 +176,29 @@ void plan_models_usual(Plan *plan, int stage)
             add_linears(plan, stage, TYPE_BF16, &models[i], usual_tokens[t]);
 }
 
+static void add_attention(Plan *plan, int stage, const ModelSizes *m, int64_t tokens)
+{
+    const int64_t s = sequence_for(m, tokens);
+    const int64_t shape[] = {tokens / s,  s,           m->heads,
+                             m->kv_heads, m->head_dim, m->family != FAMILY_BERT};
+    plan_add_kernel(plan, stage, "cudnn_attention_forward", TYPE_BF16, shape);
+    plan_add_kernel(plan, stage, "cudnn_attention_backward", TYPE_BF16, shape);
+}
+
 void plan_models_attention(Plan *plan, int stage)
 {
     for (size_t t = 0; t < N_USUAL; t++)
-        for (size_t i = 0; i < N_MODELS; i++) {
-            const ModelSizes *m = &models[i];
-            const int64_t s = sequence_for(m, usual_tokens[t]);
-            const int64_t shape[] = {
-                usual_tokens[t] / s, s,           m->heads,
-                m->kv_heads,         m->head_dim, m->family != FAMILY_BERT};
-            plan_add_kernel(plan, stage, "cudnn_attention_forward", TYPE_BF16, shape);
-            plan_add_kernel(plan, stage, "cudnn_attention_backward", TYPE_BF16, shape);
-        }
+        for (size_t i = 0; i < N_MODELS; i++)
+            add_attention(plan, stage, &models[i], usual_tokens[t]);
+}
+
+void plan_models_further(Plan *plan, int stage)
+{
+    for (size_t i = 0; i < N_FURTHER; i++) {
+        add_linears(plan, stage, TYPE_BF16, &further_models[i], 4096);
+        add_attention(plan, stage, &further_models[i], 4096);
+        add_elementwise(plan, stage, TYPE_BF16, TYPE_BF16, &further_models[i], 4096);
+    }
 }
 
 void plan_models_elementwise(Plan *plan, int stage)
