@@ -213,9 +213,10 @@ static gboolean set_strategy(ValidateCase *c, const StepRow *s, GError **error)
     if (!validate_case_set(c, error, "training.framework=%s", trainer->framework))
         return FALSE;
     if (strcmp(strategy, "hsdp") == 0) {
-        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
-                    "hybrid sharding (HSDP) is not modelled yet");
-        return FALSE;
+        const gint64 group = s->hsdp_shard > 0 ? s->hsdp_shard : s->gpus_per_node;
+        if (!validate_case_set(c, error, "fsdp.shard_group_size=%" G_GINT64_FORMAT, group))
+            return FALSE;
+        strategy = "zero3";
     }
     if (!validate_case_set(c, error, "training.strategy=%s", strategy))
         return FALSE;
