@@ -14,3 +14,6 @@ check_PROGRAMS += %reldir%/print_tables
 
 update-man: %reldir%/print_tables
 	@cd $(srcdir) && bash %reldir%/update.sh $(abs_builddir)/%reldir%/print_tables
+
+completiondir = $(datadir)/bash-completion/completions
+dist_completion_DATA = %reldir%/completion/zerosim

@@ -6,6 +6,7 @@ C_TESTS = \
 	%reldir%/test_bucket \
 	%reldir%/test_calibrate_plan \
 	%reldir%/test_cluster \
+	%reldir%/test_cmd_over \
 	%reldir%/test_collective \
 	%reldir%/test_collective_steps \
 	%reldir%/test_error \
@@ -21,6 +22,8 @@ C_TESTS = \
 	%reldir%/test_model_refusals \
 	%reldir%/test_optimizer \
 	%reldir%/test_platform \
+	%reldir%/test_plot \
+	%reldir%/test_pool \
 	%reldir%/test_predict \
 	%reldir%/test_presets \
 	%reldir%/test_profile \
@@ -75,6 +78,7 @@ GOLDEN_TESTS = \
 SCRIPT_TESTS = \
 	%reldir%/bad_input.sh \
 	%reldir%/calibrate.sh \
+	%reldir%/completion.sh \
 	%reldir%/figures.sh \
 	%reldir%/install.sh \
 	%reldir%/layers.sh \

@@ -311,6 +311,23 @@ START_TEST(test_unknown_names_are_usage_errors)
 }
 END_TEST
 
+/* 8 GPUs at 3.6 dollars an hour cost 0.8 cents a second. */
+START_TEST(test_cost_follows_from_the_price)
+{
+    g_autoptr(Result) result = result_new("ZeRO-2", STRATEGY_ZERO2, 2, TRUE);
+    g_autoptr(json_t) unknown = report_json_object(result);
+    ck_assert_ptr_null(json_object_get(unknown, "cost"));
+    result->usd_per_gpu_hour = 3.6;
+    g_autoptr(json_t) object = report_json_object(result);
+    const json_t *cost = json_object_get(object, "cost");
+    double per_step = json_real_value(json_object_get(cost, "usd_per_step"));
+    double per_tokens = json_real_value(json_object_get(cost, "usd_per_million_tokens"));
+    ck_assert_double_eq_tol(per_step, 0.016, 1e-12);
+    /* 4096 tokens a second and GPU */
+    ck_assert_double_eq_tol(per_tokens, 0.016 / (2 * 8 * 4096) * 1e6, 1e-9);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("report");
@@ -326,6 +343,7 @@ int main(void)
     tcase_add_test(tcase, test_table_is_aligned_and_plain_ascii);
     tcase_add_test(tcase, test_run_block);
     tcase_add_test(tcase, test_unknown_names_are_usage_errors);
+    tcase_add_test(tcase, test_cost_follows_from_the_price);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
