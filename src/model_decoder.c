@@ -349,6 +349,7 @@ static void head(ModelBuild *build, const Decoder *d)
         layer_fused_cross_entropy(build, d->vocabulary);
     else
         layer_cross_entropy(build, d->vocabulary);
+    layer_loss_metrics(build, d->vocabulary, d->n_loss_metrics);
 }
 
 gboolean decoder_read_activation(ModelBuild *build, const char *key, const char *standard,

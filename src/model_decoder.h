@@ -77,6 +77,7 @@ typedef struct {
     gboolean scaled_embedding; /* embeddings are multiplied by the root of the width */
     gboolean attention_softcap, logit_softcap;
     gboolean fused_loss;
+    int n_loss_metrics; /* cross entropies beside the loss, without gradient */
     double embedding_dropout, attention_dropout, residual_dropout;
     const Activation *activation; /* NULL: silu, gated */
 } Decoder;

@@ -441,6 +441,18 @@ void layer_fused_cross_entropy(ModelBuild *build, gint64 vocabulary)
     layer->backward_temporary_bytes = e * logits;
 }
 
+void layer_loss_metrics(ModelBuild *build, gint64 vocabulary, int n)
+{
+    Layer *loss = layer_last(build);
+    for (int i = 0; i < n; i++)
+        layer_run(
+            loss->forward,
+            (Kernel){KERNEL_CROSS_ENTROPY_FORWARD, build->linear, {build->tokens, vocabulary}});
+    if (n > 0) /* logits and log-softmax in fp32 */
+        loss->forward_temporary_bytes =
+            MAX(loss->forward_temporary_bytes, 8 * build->tokens * vocabulary);
+}
+
 /* Autograd keeps the log-softmax; autocast computes it in fp32. */
 void layer_class_cross_entropy(ModelBuild *build, gint64 rows, gint64 width)
 {

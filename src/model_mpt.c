@@ -120,7 +120,10 @@ static gboolean mpt_build(ModelBuild *build, GError **error)
                  .tied = TRUE,
                  .softmax_fp32 = TRUE,
                  .unpadded = TRUE,
-                 .fused_loss = TRUE};
+                 .fused_loss = TRUE,
+                 /* Composer's LanguageCrossEntropy and LanguagePerplexity, of each micro-batch:
+                  * use_train_metrics is on by default. */
+                 .n_loss_metrics = 2};
     if (!decoder_read_architecture(build, &model_family_mpt, "transformer.", "lm_head", &d,
                                    error) ||
         !mpt_read(build, &d, error))

@@ -291,7 +291,7 @@ static const struct {
     double h, q, k, f, a;
 } saved[] = {
     /* two norms, both linears' inputs 4 h, q k v out, gelu input and output */
-    {"mpt-7b", 8, 4, 4, 4, 4},
+    {"mpt-7b", 8, 6, 4, 4, 4}, /* attention's output also before padding is put back */
     {"bloom-560m", 8, 4, 4, 4, 4},
     {"opt-125m", 8, 4, 4, 2, 4},      /* relu keeps its output, fc2's input */
     {"gpt-neo-1.3b", 8, 4, 4, 10, 4}, /* gelu_new in Python: 8 f and the output */
