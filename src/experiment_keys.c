@@ -54,6 +54,7 @@ const ExperimentKey experiment_keys[] = {
     {"cluster", "xml", KEY_PATH, NULL, 0, 0, NULL, "SimGrid platform; replaces the other cluster keys"},
 
     {"gpu", "profile", KEY_NAME_OR_PATH, NULL, 0, 0, NULL, "kernel times (default: the platform's GPU)"},
+    {"gpu", "overlay", KEY_PATH, NULL, 0, 0, NULL, "profile or PyTorch trace whose kernels win over gpu.profile's"},
 
     {"nccl", "algorithm", KEY_CHOICE, ALGORITHMS, 0, 0, "auto", "of collectives that it can run"},
     {"nccl", "protocol", KEY_CHOICE, "auto|ll|ll128|simple", 0, 0, "auto", "of every collective"},
@@ -68,6 +69,7 @@ const ExperimentKey experiment_keys[] = {
     {"ddp", "no_sync", KEY_BOOL, NULL, 0, 0, "true", "only the last micro-step reduces"},
     {"ddp", "parameters_as_bucket_view", KEY_BOOL, NULL, 0, 0, "false", "ZeroRedundancyOptimizer: one flat broadcast a rank"},
 
+    {"ddp", "comm_hook", KEY_CHOICE, "none|bf16_compress|fp16_compress", 0, 0, "none", "what a bucket becomes on the wire"},
     {"ddp", "static_graph", KEY_BOOL, NULL, 0, 0, "false", "the graph never changes"},
     {"ddp", "find_unused_parameters", KEY_BOOL, NULL, 0, 0, "false", "no bucket rebuild; a bitmap is reduced"},
     {"ddp", "mixed_precision", KEY_CHOICE, "none|bf16|fp16", 0, 0, "none", "native mixed precision: param_dtype"},

@@ -19,7 +19,11 @@ libzerosim_a_SOURCES += \
 	%reldir%/experiment.c %reldir%/experiment.h %reldir%/experiment_keys.c \
 	%reldir%/experiment_keys.h %reldir%/experiment_path.c %reldir%/experiment_value.c \
 	%reldir%/kernel.c %reldir%/kernel.h %reldir%/profile.c %reldir%/profile.h \
-	%reldir%/profile_roofline.c %reldir%/profile_roofline.h %reldir%/optimizer.c \
+	%reldir%/profile_check.c %reldir%/profile_check.h \
+	%reldir%/profile_derive.c %reldir%/profile_derive.h %reldir%/profile_interpolate.c \
+	%reldir%/profile_interpolate.h %reldir%/profile_read.c %reldir%/profile_read.h \
+	%reldir%/profile_roofline.c %reldir%/profile_roofline.h %reldir%/profile_trace.c \
+	%reldir%/profile_trace.h %reldir%/optimizer.c \
 	%reldir%/optimizer.h %reldir%/model.c %reldir%/model.h %reldir%/model_attention.c \
 	%reldir%/model_bert.c %reldir%/model_decoder.c %reldir%/model_decoder.h \
 	%reldir%/model_falcon.c %reldir%/model_family.h %reldir%/model_gpt2.c \
@@ -45,8 +49,9 @@ libzerosim_a_SOURCES += \
 	%reldir%/collective_tuner.h \
 	%reldir%/schedule.c %reldir%/schedule.h %reldir%/schedule_job.c %reldir%/bucket.c \
 	%reldir%/bucket.h %reldir%/step.c %reldir%/step.h %reldir%/step_ddp.c \
-	%reldir%/step_deepspeed12.c %reldir%/step_deepspeed3.c %reldir%/step_deepspeed3.h \
-	%reldir%/step_deepspeed3_fetch.c %reldir%/step_deepspeed3_trace.c %reldir%/step_fsdp.h \
+	%reldir%/step_deepspeed0.c %reldir%/step_deepspeed12.c %reldir%/step_deepspeed3.c %reldir%/step_deepspeed3.h \
+	%reldir%/step_deepspeed3_fetch.c %reldir%/step_deepspeed3_groups.c \
+	%reldir%/step_deepspeed3_trace.c %reldir%/step_fsdp.h \
 	%reldir%/step_fsdp1.c \
 	%reldir%/step_fsdp2.c %reldir%/step_fsdp_unit.c %reldir%/step_fsdp_wrap.c \
 	%reldir%/step_ops.c \
@@ -112,5 +117,5 @@ libzerosim_a_SOURCES += \
 	%reldir%/cmd_model.c %reldir%/cmd_options.c %reldir%/cmd_options.h %reldir%/cmd_over.c \
 	%reldir%/cmd_over.h %reldir%/cmd_platform.c %reldir%/cmd_platform_show.c \
 	%reldir%/cmd_platform_show.h %reldir%/cmd_plot.c %reldir%/cmd_progress.c \
-	%reldir%/cmd_progress.h %reldir%/cmd_report.c %reldir%/cmd_run.c \
+	%reldir%/cmd_progress.h %reldir%/cmd_report.c %reldir%/cmd_profile.c %reldir%/cmd_run.c \
 	%reldir%/cmd_schedule.c

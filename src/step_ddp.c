@@ -14,6 +14,7 @@ typedef struct {
     int *bucket_of;     /* parameter → bucket */
     int *pending;       /* bucket → gradients that are still to come */
     int *reduced;       /* bucket → its all-reduce; -1 */
+    int *compressed;    /* bucket → ALLOC of what a compression hook reduces; -1 */
     guint next_bucket;  /* buckets launch strictly in order */
     int low_precision;  /* ALLOC of the parameters' 16-bit copies; -1 */
     int wide_gradients; /* ALLOC of .grad where gradients are widened after the reduction; -1 */
@@ -159,6 +160,7 @@ static void ddp_start(Step *step)
     ddp->bucket_of = g_new(int, step->model->parameters->len + 1);
     ddp->pending = g_new(int, ddp->buckets->len + 1);
     ddp->reduced = g_new(int, ddp->buckets->len + 1);
+    ddp->compressed = g_new(int, ddp->buckets->len + 1);
     for (guint b = 0; b < ddp->buckets->len; b++) {
         const Bucket *bucket = &g_array_index(ddp->buckets, Bucket, b);
         for (int i = 0; i < bucket->n_parameters; i++)
@@ -205,18 +207,43 @@ static void ddp_begin_backward(Step *step)
     ddp->next_bucket = 0;
     for (guint b = 0; b < ddp->buckets->len; b++) {
         ddp->pending[b] = g_array_index(ddp->buckets, Bucket, b).n_parameters;
-        ddp->reduced[b] = -1;
+        ddp->reduced[b] = ddp->compressed[b] = -1;
     }
+}
+
+/* A compression hook casts the bucket to a temporary, which is what is reduced. */
+static gboolean compresses(const Step *step)
+{
+    return dtype_bytes(step->training->ddp.compress) <
+           dtype_bytes(step->training->precision.reduce);
+}
+
+static gint64 bucket_wire_bytes(const Step *step, guint b)
+{
+    const Ddp *ddp = step->state;
+    gint64 bytes = g_array_index(ddp->buckets, Bucket, b).bytes;
+
+    return compresses(step) ? bytes / dtype_bytes(step->training->precision.reduce) *
+                                  dtype_bytes(step->training->ddp.compress)
+                            : bytes;
 }
 
 static void bucket_launch(Step *step, guint b)
 {
     Ddp *ddp = step->state;
+    const Precision *precision = &step->training->precision;
     g_autofree char *name = g_strdup_printf("bucket %u", b);
+    gint64 bytes = g_array_index(ddp->buckets, Bucket, b).bytes;
 
-    ddp->reduced[b] =
-        step_collective(step, STREAM_COMPUTE, "all_reduce", name, COLLECTIVE_ALL_REDUCE,
-                        g_array_index(ddp->buckets, Bucket, b).bytes, 0);
+    if (compresses(step)) {
+        ddp->compressed[b] = step_alloc(step, STREAM_COMPUTE, "compressed", name,
+                                        MEMORY_TEMPORARIES, bucket_wire_bytes(step, b));
+        step_cast(step, STREAM_COMPUTE, "compress", name,
+                  bytes / dtype_bytes(precision->reduce), precision->reduce,
+                  step->training->ddp.compress);
+    }
+    ddp->reduced[b] = step_collective(step, STREAM_COMPUTE, "all_reduce", name,
+                                      COLLECTIVE_ALL_REDUCE, bucket_wire_bytes(step, b), 0);
 }
 
 /* The gradient is added to .grad, then scaled by 1/world_size on its way into the bucket. With
@@ -247,6 +274,12 @@ static void bucket_finalize(Step *step, guint b)
     g_autofree char *name = g_strdup_printf("bucket %u", b);
 
     schedule_wait(step->schedule, STREAM_COMPUTE, ddp->reduced[b]);
+    if (compresses(step)) {
+        step_cast(step, STREAM_COMPUTE, "decompress", name,
+                  bytes / dtype_bytes(precision->reduce), step->training->ddp.compress,
+                  precision->reduce);
+        step_release(step, STREAM_COMPUTE, &ddp->compressed[b]);
+    }
     if (casts_parameters(step)) {
         if (ddp->wide_gradients < 0)
             ddp->wide_gradients =
@@ -320,6 +353,7 @@ static void ddp_finish(Step *step)
     g_free(ddp->bucket_of);
     g_free(ddp->pending);
     g_free(ddp->reduced);
+    g_free(ddp->compressed);
     g_free(ddp);
 }
 

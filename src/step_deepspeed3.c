@@ -53,9 +53,14 @@ static void persistent_memory(Step *step)
     schedule_persistent(step->schedule, "fp32 master partitions", MEMORY_MASTER_WEIGHTS,
                         partition * master_bytes);
     schedule_persistent(step->schedule, "optimizer states", MEMORY_OPTIMIZER_STATES,
-                        step_ceil_divide(step_state_bytes(step), step->n_ranks));
+                        step_ceil_divide(step_state_bytes(step), zero3_n_shards(step)));
     schedule_persistent(step->schedule, "gradient partitions", MEMORY_GRADIENTS,
                         partition * dtype_bytes(precision->gradient));
+    if (zero3_has_secondary(step))
+        schedule_persistent(
+            step->schedule, "secondary partitions", MEMORY_PARAMETERS,
+            step_ceil_divide(step->model->n_parameters, knobs_of(step)->hpz_partition_size) *
+                dtype_bytes(precision->parameter));
     if (knobs_of(step)->contiguous_gradients)
         schedule_persistent(step->schedule, "ipg buffer", MEMORY_COMMUNICATION_BUFFERS,
                             knobs_of(step)->reduce_bucket_size *
@@ -64,7 +69,7 @@ static void persistent_memory(Step *step)
         step->model->n_parameters * (dtype_bytes(precision->parameter) +
                                      dtype_bytes(precision->gradient) + master_bytes) +
             step_state_bytes(step),
-        step->n_ranks);
+        zero3_n_shards(step));
 }
 
 static void zero3_start(Step *step)
@@ -142,11 +147,11 @@ static void bucket_reduce(Step *step)
         step_alloc(step, stream, "interleaved", "bucket", MEMORY_TEMPORARIES, bytes);
     step_stream_kernel(step, stream, "interleave", "bucket", KERNEL_COPY, bytes);
     step_stream_kernel(step, stream, "divide", "bucket", KERNEL_SCALE, bytes);
-    int reduced =
-        step_collective(step, stream, scatter ? "reduce_scatter" : "all_reduce", "bucket",
-                        scatter ? COLLECTIVE_REDUCE_SCATTER : COLLECTIVE_ALL_REDUCE, bytes, 0);
+    int reduced = step_collective_on(
+        step, zero3_shards(step), stream, scatter ? "reduce_scatter" : "all_reduce", "bucket",
+        scatter ? COLLECTIVE_REDUCE_SCATTER : COLLECTIVE_ALL_REDUCE, bytes, 0);
     schedule_wait(step->schedule, stream, reduced);
-    partition_store(step, stream, numel / step->n_ranks);
+    partition_store(step, stream, numel / zero3_n_shards(step));
     step_release(step, stream, &interleaved);
     g_queue_push_tail(zero->reduce_events, GINT_TO_POINTER(step->schedule->last_op[stream]));
     for (guint i = 0; i < zero->bucket->len; i++)
@@ -177,11 +182,24 @@ static void zero3_gradient_ready(Step *step, int parameter)
     step_release(step, stream, &step->gradient[parameter]);
 }
 
+/* MiCS: the replicas of a shard add up their gradients at the accumulation boundary. */
+static void replicas_reduce(Step *step)
+{
+    if (knobs_of(step)->mics_shard_size <= 0 || !step->last_micro_step)
+        return;
+    int reduced = step_collective_on(
+        step, 2, reduce_stream(step), "all_reduce", "gradient partitions",
+        COLLECTIVE_ALL_REDUCE,
+        partition_total(step) * dtype_bytes(step->training->precision.reduce), 0);
+    schedule_host_wait(step->schedule, reduced);
+}
+
 static void zero3_end_backward(Step *step)
 {
     Zero3 *zero = step->state;
 
     bucket_reduce(step);
+    replicas_reduce(step);
     g_queue_clear(zero->reduce_events);
     schedule_host_wait(step->schedule, step->schedule->last_op[reduce_stream(step)]);
 }
@@ -215,11 +233,12 @@ static void persistent_gather(Step *step)
 
     for (guint p = 0; p < step->model->parameters->len; p++)
         if (zero->coordinator->persistent[p])
-            step_collective(step, STREAM_COMPUTE, "all_gather",
-                            model_parameter(step->model, (int)p)->name, COLLECTIVE_ALL_GATHER,
-                            zero3_gathered_numel(step, (int)p) *
-                                dtype_bytes(step->training->precision.gather),
-                            0);
+            step_collective_on(step, zero3_shards(step), STREAM_COMPUTE, "all_gather",
+                               model_parameter(step->model, (int)p)->name,
+                               COLLECTIVE_ALL_GATHER,
+                               zero3_gathered_numel(step, (int)p) *
+                                   dtype_bytes(step->training->precision.gather),
+                               0);
     schedule_synchronize(step->schedule);
 }
 
@@ -268,6 +287,7 @@ static void zero3_finish(Step *step)
 }
 
 const StepHooks step_deepspeed3_hooks = {
+    .add_communicators = zero3_add_communicators,
     .start = zero3_start,
     .begin_micro_step = zero3_begin_micro_step,
     .before_forward = zero3_fetch,

@@ -62,6 +62,14 @@ void coordinator_fetch(Step *step, Coordinator *coordinator, int layer);
 /* release_sub_module at the layer where its module is left. */
 void coordinator_release(Step *step, Coordinator *coordinator, int layer);
 
+/* Adds "secondary" for hpZ, "shard" and "replicate" for MiCS. Errors: groups that don't divide
+ * the ranks. */
+gboolean zero3_add_communicators(Job *job, const Training *training, GError **error);
+/* MiCS shares partitions within a group of ranks; else all ranks do. */
+int zero3_shards(const Step *step);
+int zero3_n_shards(const Step *step);
+gboolean zero3_has_secondary(const Step *step);
+
 /* Elements of a parameter's partition, and of the gathered parameter with its padding. */
 gint64 zero3_partition_numel(const Step *step, int parameter);
 gint64 zero3_gathered_numel(const Step *step, int parameter);

@@ -19,12 +19,12 @@ static Stream gather_stream(const Step *step)
 
 gint64 zero3_partition_numel(const Step *step, int parameter)
 {
-    return step_ceil_divide(step_numel(step, parameter), step->n_ranks);
+    return step_ceil_divide(step_numel(step, parameter), zero3_n_shards(step));
 }
 
 gint64 zero3_gathered_numel(const Step *step, int parameter)
 {
-    return zero3_partition_numel(step, parameter) * step->n_ranks;
+    return zero3_partition_numel(step, parameter) * zero3_n_shards(step);
 }
 
 static void gather_free(gpointer data)
@@ -110,6 +110,27 @@ static void storage_alloc(Step *step, Coordinator *coordinator, int parameter)
         MEMORY_GATHERED_PARAMETERS, gathered_bytes(step, parameter));
 }
 
+/* hpZ gathers from all ranks in the first forward of a step alone; then the secondary
+ * partitions hold the weights. */
+static int gather_communicator(const Step *step)
+{
+    gboolean first_forward = step->phase == PHASE_FORWARD && step->micro_step == 0;
+
+    return zero3_has_secondary(step) && !first_forward ? 1 : zero3_shards(step);
+}
+
+/* The first release of hpZ's step fills the secondary partition. */
+static void secondary_keep(Step *step, const Coordinator *coordinator, int parameter)
+{
+    if (!zero3_has_secondary(step) || coordinator->persistent[parameter] ||
+        step->phase != PHASE_FORWARD || step->micro_step > 0)
+        return;
+    step_stream_kernel(step, STREAM_COMPUTE, "keep secondary partition",
+                       model_parameter(step->model, parameter)->name, KERNEL_COPY,
+                       gathered_bytes(step, parameter) /
+                           step->training->deepspeed.hpz_partition_size);
+}
+
 /* Issues one coalesced all-gather of `parameters` (taken over). A single parameter is gathered
  * into its own storage; several into a flat buffer that is copied out when waited for. */
 static void all_gather(Step *step, Coordinator *coordinator, GArray *parameters)
@@ -135,8 +156,8 @@ static void all_gather(Step *step, Coordinator *coordinator, GArray *parameters)
     g_autofree char *label = parameters->len == 1
                                  ? g_strdup(name)
                                  : g_strdup_printf("%s and %u more", name, parameters->len - 1);
-    gather->gathered = step_collective(step, gather_stream(step), "all_gather", label,
-                                       COLLECTIVE_ALL_GATHER, bytes, 0);
+    gather->gathered = step_collective_on(step, gather_communicator(step), gather_stream(step),
+                                          "all_gather", label, COLLECTIVE_ALL_GATHER, bytes, 0);
 }
 
 /* Waits on the all-gather stream and copies all parameters of the gather out of its buffer. */
@@ -282,6 +303,7 @@ void coordinator_release(Step *step, Coordinator *coordinator, int layer)
         return;
     for (guint i = 0; i < module->parameters->len; i++) {
         int p = g_array_index(module->parameters, int, i);
+        secondary_keep(step, coordinator, p);
         /* A use that the prefetch scan has passed over would never be fetched again. */
         if (coordinator->persistent[p] || coordinator->fetched_for[p] > coordinator->visit ||
             reused_soon(step, coordinator, p))

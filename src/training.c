@@ -145,7 +145,22 @@ static void warn_without_effect(const Context *context, const Training *training
 
 /* ---- strategy ---- */
 
-/* DeepSpeed's stage 0 is not PyTorch's DDP, so it isn't taken for it. */
+static PrecisionName choose_precision(const Context *context, Framework framework)
+{
+    const int name = experiment_choice(context->experiment, "training.precision");
+    if (name >= 0)
+        return (PrecisionName)name;
+    if (context->config->bf16 > 0)
+        return PRECISION_BF16;
+    if (context->config->fp16 > 0)
+        return PRECISION_FP16;
+    return framework == FRAMEWORK_PAPER ? PRECISION_BF16 : PRECISION_FP32;
+}
+
+/* Stage 0 of bf16 sharded optimizer states until this release; since then everything is
+ * replicated (deepspeed/runtime/engine.py). */
+#define REPLICATED_STAGE0_VERSION 1706
+
 static gboolean check_stage(const Context *context, const Training *training, GError **error)
 {
     const int stage = context->config->stage;
@@ -156,10 +171,12 @@ static gboolean check_stage(const Context *context, const Training *training, GE
         return fail(context, ERROR_INPUT, "training.strategy", error,
                     "%s contradicts \"stage\": %d of the DeepSpeed configuration",
                     strategy_name(training->strategy), stage);
-    if (training->strategy == STRATEGY_DDP)
+    if (training->strategy == STRATEGY_DDP &&
+        context->config->knobs.version < REPLICATED_STAGE0_VERSION &&
+        choose_precision(context, training->framework) == PRECISION_BF16)
         return fail(context, ERROR_UNMODELLED, "training.strategy", error,
-                    "DeepSpeed's stage 0 is not modelled yet: for data parallelism without "
-                    "sharding say training.framework = pytorch");
+                    "bf16 stage 0 of DeepSpeed before 0.17.6 (BF16_Optimizer) is not modelled: "
+                    "say deepspeed.version = 0.17.6 or later");
     return TRUE;
 }
 
@@ -181,18 +198,6 @@ static gboolean resolve_strategy(const Context *context, Training *training, GEr
 }
 
 /* ---- precision ---- */
-
-static PrecisionName choose_precision(const Context *context, Framework framework)
-{
-    const int name = experiment_choice(context->experiment, "training.precision");
-    if (name >= 0)
-        return (PrecisionName)name;
-    if (context->config->bf16 > 0)
-        return PRECISION_BF16;
-    if (context->config->fp16 > 0)
-        return PRECISION_FP16;
-    return framework == FRAMEWORK_PAPER ? PRECISION_BF16 : PRECISION_FP32;
-}
 
 /* _MixedPrecision(param_dtype): low-precision copies of fp32 parameters, gradients reduced in
  * that type and widened behind the reduction. */
@@ -266,7 +271,8 @@ static gboolean resolve_precision(const Context *context, Training *training, GE
         return fail(context, (ErrorCode)reason->code, "training.precision", error, "%s",
                     reason->message);
     /* The row of a comparison that DeepSpeed has no counterpart of. */
-    if (framework == FRAMEWORK_DEEPSPEED && training->strategy == STRATEGY_DDP) {
+    if (context->comparing && framework == FRAMEWORK_DEEPSPEED &&
+        training->strategy == STRATEGY_DDP) {
         static const PrecisionName autocast[N_PRECISIONS] = {
             PRECISION_FP32,          PRECISION_AUTOCAST_BF16, PRECISION_AUTOCAST_FP16,
             PRECISION_AUTOCAST_BF16, PRECISION_AUTOCAST_FP16, PRECISION_FP8};

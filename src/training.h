@@ -43,6 +43,7 @@ typedef struct {
     gboolean broadcast_buffers;
     gboolean no_sync; /* only the last micro-step reduces; true by default when accumulating */
     gboolean parameters_as_bucket_view; /* ZeroRedundancyOptimizer: one flat broadcast a rank */
+    DType compress; /* fp16_compress_hook, bf16_compress_hook; DTYPE_FP32: none */
     gboolean static_graph;
     gboolean find_unused_parameters; /* buckets are never rebuilt, and a bitmap is reduced */
 } DdpKnobs;
@@ -87,7 +88,9 @@ typedef struct {
     DType grad_accum_dtype;        /* default: the model's */
     gboolean loss_scaling;         /* fp16: an overflow all-reduce before the step */
     LeafModules leaf_modules;
-    int version; /* major * 10000 + minor * 100 + patch: 0.17.5 is 1705 */
+    gint64 hpz_partition_size; /* ZeRO++ hpZ: ranks of a secondary partition; 1: none */
+    gint64 mics_shard_size;    /* MiCS: ranks that share one set of shards; 0 or -1: all */
+    int version;               /* major * 10000 + minor * 100 + patch: 0.17.5 is 1705 */
 } DeepspeedKnobs;
 
 typedef struct {

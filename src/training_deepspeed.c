@@ -26,6 +26,7 @@ static const DeepspeedKnobs default_knobs = {
     .model_persistence_threshold = G_MAXINT64,
     .max_live_parameters = 1000000000,
     .max_reuse_distance = 1000000000,
+    .hpz_partition_size = 1,
 };
 
 static const DeepspeedConfig empty_config = {
@@ -198,9 +199,14 @@ static gboolean read_sizes(const JsonIn *in, gint64 hidden_size, DeepspeedKnobs 
         {"stage3_max_live_parameters", 0, G_MAXINT64, -1, &knobs->max_live_parameters},
         {"max_reuse_distance", 0, G_MAXINT64, -1, &knobs->max_reuse_distance},
         {"stage3_max_reuse_distance", 0, G_MAXINT64, -1, &knobs->max_reuse_distance},
+        {"zero_hpz_partition_size", 1, G_MAXINT, -1, &knobs->hpz_partition_size},
+        {"mics_shard_size", -1, G_MAXINT, -1, &knobs->mics_shard_size},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        if (sizes[i].automatic >= 0 && is_auto(in, sizes[i].key) && hidden_size == 0)
+            return fail(in, sizes[i].key, error,
+                        "\"auto\" comes from the model's hidden size, and it has none");
         if (sizes[i].automatic >= 0 && is_auto(in, sizes[i].key))
             *sizes[i].value = sizes[i].automatic;
         else if (!json_in_int(in, sizes[i].key, FALSE, sizes[i].minimum, sizes[i].maximum,

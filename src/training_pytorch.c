@@ -6,6 +6,7 @@
 
 void training_ddp_resolve(const Experiment *experiment, DdpKnobs *ddp)
 {
+    static const DType compressed[] = {DTYPE_FP32, DTYPE_BF16, DTYPE_FP16};
     const double cap_mib = experiment_double(experiment, "ddp.bucket_cap_mb");
 
     ddp->bucket_cap_bytes = MAX((gint64)(cap_mib * MIB), 1);
@@ -19,6 +20,7 @@ void training_ddp_resolve(const Experiment *experiment, DdpKnobs *ddp)
     ddp->no_sync = experiment_bool(experiment, "ddp.no_sync");
     ddp->parameters_as_bucket_view =
         experiment_bool(experiment, "ddp.parameters_as_bucket_view");
+    ddp->compress = compressed[experiment_choice(experiment, "ddp.comm_hook")];
     ddp->static_graph = experiment_bool(experiment, "ddp.static_graph");
     ddp->find_unused_parameters = experiment_bool(experiment, "ddp.find_unused_parameters");
 }

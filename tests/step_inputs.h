@@ -14,7 +14,7 @@ typedef struct {
     int fsdp_version; /* 0: the default */
 } StepSetup;
 
-#define N_STEP_SETUPS 13
+#define N_STEP_SETUPS 14
 extern const StepSetup step_setups[N_STEP_SETUPS];
 #define N_STEP_MODELS 3
 extern const char *const step_models[N_STEP_MODELS];

@@ -232,6 +232,94 @@ START_TEST(test_hybrid_sharding_must_divide)
 }
 END_TEST
 
+/* hpZ: after the first forward of a step weights are gathered inside the node. */
+START_TEST(test_hpz)
+{
+    Training t = step_training(FRAMEWORK_DEEPSPEED, STRATEGY_ZERO3);
+    t.deepspeed.max_reuse_distance = 0;
+    t.deepspeed.prefetch_bucket_size = 0;
+    t.gradient_accumulation = 2;
+    g_autoptr(Model) model = step_model("llama-2-7b", &t);
+    g_autoptr(Job) plain = step_job(model, &t, 16);
+    t.deepspeed.hpz_partition_size = 8;
+    g_autoptr(Job) job = step_job(model, &t, 16);
+    const Schedule *schedule = job_program(job, 0);
+    gint64 small = 65 * 4096, large = model->n_parameters - small;
+
+    ck_assert_int_eq(payload_on(job_program(plain, 0), 0, COLLECTIVE_ALL_GATHER),
+                     2 * (4 * large + small));
+    ck_assert_int_eq(payload_on(schedule, 0, COLLECTIVE_ALL_GATHER), 2 * (large + small));
+    ck_assert_int_eq(payload_on(schedule, 1, COLLECTIVE_ALL_GATHER), 2 * 3 * large);
+    ck_assert_int_eq(persistent_bytes(schedule, MEMORY_PARAMETERS) -
+                         persistent_bytes(job_program(plain, 0), MEMORY_PARAMETERS),
+                     2 * model->n_parameters / 8);
+}
+END_TEST
+
+/* MiCS: everything is sharded in groups; replicas all-reduce their shard once a step. */
+START_TEST(test_mics)
+{
+    Training t = step_training(FRAMEWORK_DEEPSPEED, STRATEGY_ZERO3);
+    t.deepspeed.mics_shard_size = 8;
+    t.gradient_accumulation = 2;
+    g_autoptr(Model) model = step_model("llama-2-7b", &t);
+    g_autoptr(Job) job = step_job(model, &t, 16);
+    const Schedule *schedule = job_program(job, 0);
+
+    ck_assert_int_eq(payload_on(schedule, 0, COLLECTIVE_ALL_GATHER), 0);
+    ck_assert_int_eq(payload_on(schedule, 1, COLLECTIVE_REDUCE_SCATTER),
+                     2 * 2 * model->n_parameters);
+    ck_assert_int_eq(payload_on(schedule, 2, COLLECTIVE_ALL_REDUCE),
+                     2 * model->n_parameters / 8);
+    ck_assert_int_eq(schedule->model_state_bytes, 16 * model->n_parameters / 8);
+}
+END_TEST
+
+START_TEST(test_groups_must_divide)
+{
+    Training t = step_training(FRAMEWORK_DEEPSPEED, STRATEGY_ZERO3);
+    *(_i ? &t.deepspeed.hpz_partition_size : &t.deepspeed.mics_shard_size) = 3;
+    g_autoptr(Model) model = step_model("gpt2", &t);
+    g_autoptr(GError) error = NULL;
+
+    ck_assert_ptr_null(step_build(model, &t, step_profile, 16, &error));
+    ck_assert_ptr_nonnull(
+        strstr(error->message, _i ? "zero_hpz_partition_size" : "mics_shard_size"));
+}
+END_TEST
+
+/* A compression hook halves an fp32 bucket on the wire. */
+START_TEST(test_compression_hook)
+{
+    Training t = step_training(FRAMEWORK_PYTORCH, STRATEGY_DDP);
+    t.ddp.broadcast_buffers = FALSE;
+    t.ddp.compress = DTYPE_BF16;
+    g_autoptr(Model) model = step_model("gpt2", &t);
+    g_autoptr(Job) job = step_job(model, &t, 8);
+
+    ck_assert_int_eq(payload_on(job_program(job, 0), 0, COLLECTIVE_ALL_REDUCE),
+                     2 * model->n_parameters);
+    ck_assert_double_gt(step_work_s(job_program(job, 0), "compress"), 0);
+    ck_assert_double_gt(step_work_s(job_program(job, 0), "decompress"), 0);
+}
+END_TEST
+
+/* DeepSpeed's stage 0 reduces behind backward, in buckets that pass 5e8 elements by one tensor
+ * at most, and gathers nothing. */
+START_TEST(test_deepspeed_stage0)
+{
+    Training t = step_training(FRAMEWORK_DEEPSPEED, STRATEGY_DDP);
+    g_autoptr(Model) model = step_model("gpt2-xl", &t);
+    g_autoptr(Job) job = step_job(model, &t, 8);
+    int count;
+
+    ck_assert_int_eq(step_payload(job_program(job, 0), COLLECTIVE_ALL_REDUCE, &count),
+                     2 * model->n_parameters);
+    ck_assert_int_eq(count, 4);
+    ck_assert_int_eq(payload_on(job_program(job, 0), 0, COLLECTIVE_ALL_GATHER), 0);
+}
+END_TEST
+
 /* Leaf modules: ZeRO-3 gathers a block at a time, the same bytes in fewer collectives. */
 START_TEST(test_leaf_modules)
 {
@@ -321,6 +409,11 @@ static void tests_add(TCase *tcase)
     tcase_add_loop_test(tcase, test_hybrid_sharding, 1, 3);
     tcase_add_loop_test(tcase, test_hybrid_sharding_accumulation, 0, 2);
     tcase_add_test(tcase, test_hybrid_sharding_must_divide);
+    tcase_add_test(tcase, test_hpz);
+    tcase_add_test(tcase, test_mics);
+    tcase_add_loop_test(tcase, test_groups_must_divide, 0, 2);
+    tcase_add_test(tcase, test_compression_hook);
+    tcase_add_test(tcase, test_deepspeed_stage0);
     tcase_add_test(tcase, test_leaf_modules);
     tcase_add_test(tcase, test_persistence_threshold);
     tcase_add_test(tcase, test_reduce_to_owners);

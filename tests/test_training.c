@@ -278,7 +278,8 @@ static const struct {
 } bad_experiments[] = {
     {"", ERROR_INPUT, "training.strategy: missing"},
     {"framework = deepspeed\n", ERROR_INPUT, "training.strategy: missing"},
-    {"framework = deepspeed\nstrategy = ddp\n", ERROR_UNMODELLED, "framework = pytorch"},
+    {"framework = deepspeed\nstrategy = ddp\nprecision = bf16\n[deepspeed]\nversion = 0.17.5\n",
+     ERROR_UNMODELLED, "deepspeed.version"},
     {"framework = deepspeed\nstrategy = zero1\nprecision = autocast-bf16\n", ERROR_INPUT,
      "training.precision: autocast-bf16 is PyTorch's: with framework deepspeed say bf16"},
     {"framework = paper\nstrategy = zero1\nprecision = fp32\n", ERROR_INPUT,
@@ -305,8 +306,8 @@ static const struct {
      "3\n",
      ERROR_INPUT, "deepspeed.zero_optimization.overlap_comm: must be true or false"},
     {"framework = deepspeed\nstrategy = zero1\n"
-     "[deepspeed]\nzero_optimization.mics_shard_size = 4\n",
-     ERROR_UNMODELLED, "deepspeed.zero_optimization.mics_shard_size"},
+     "[deepspeed]\nzero_optimization.zero_quantized_weights = true\n",
+     ERROR_UNMODELLED, "deepspeed.zero_optimization.zero_quantized_weights"},
 };
 
 /* Each contradiction or unmodelled choice is one line with its file and key. */
