@@ -166,6 +166,25 @@ static void add_op(Writer *writer, int rank, int index)
     add_event(writer, 8, end_s, "OP r%d-%s", rank, stream_name(op->stream));
 }
 
+/* From each shown rank to the next of its group. */
+static void add_arrows(Writer *writer, guint shown, int index, guint k)
+{
+    const Trace *trace = writer->trace;
+    int rank = g_array_index(trace->ranks, TraceRank, shown).rank;
+    const Op *op = schedule_op(job_program(trace->job, rank), index);
+    double time_s = (timeline_start_s(trace->sim->timeline, rank, index) +
+                     timeline_end_s(trace->sim->timeline, rank, index)) /
+                    2;
+    int first_id = (int)(k * trace->ranks->len);
+    int before = trace_partner(trace, op, shown, -1);
+    if (before >= 0)
+        add_event(writer, 11, time_s, "COLLECTIVE job r%d-nccl arrow k%d", rank,
+                  first_id + before);
+    if (trace_partner(trace, op, shown, 1) >= 0)
+        add_event(writer, 10, time_s, "COLLECTIVE job r%d-nccl arrow k%d", rank,
+                  first_id + (int)shown);
+}
+
 static void add_rank_ops(Writer *writer, guint shown, const TraceLinkUse *use)
 {
     int rank = g_array_index(writer->trace->ranks, TraceRank, shown).rank;
@@ -180,8 +199,10 @@ static void add_rank_ops(Writer *writer, guint shown, const TraceLinkUse *use)
         if (op->kind != OP_COLLECTIVE)
             continue;
         add_link_use(writer, rank, timeline_start_s(timeline, rank, i),
-                     use[n_shown * k++ + shown]);
+                     use[n_shown * k + shown]);
         add_link_use(writer, rank, timeline_end_s(timeline, rank, i), (TraceLinkUse){0});
+        add_arrows(writer, shown, i, k);
+        k++;
     }
 }
 
@@ -193,26 +214,6 @@ static void add_memory(double time_s, const Op *op, const gint64 *by_category, v
     for (int c = 0; c < N_MEMORY_CATEGORIES; c++)
         total_bytes += by_category[c];
     add_variable(writer, "MEMORY", writer->rank, time_s, (double)total_bytes);
-}
-
-static void add_arrows(Writer *writer)
-{
-    const Schedule *schedule = job_program(writer->trace->job, 0);
-    const Timeline *timeline = writer->trace->sim->timeline;
-    const GArray *ranks = writer->trace->ranks;
-    int id = 0;
-    for (int op = 0; op < schedule_n_ops(schedule); op++) {
-        if (schedule_op(schedule, op)->kind != OP_COLLECTIVE)
-            continue;
-        double time_s =
-            (timeline_start_s(timeline, 0, op) + timeline_end_s(timeline, 0, op)) / 2;
-        for (guint i = 0; i + 1 < ranks->len; i++, id++) {
-            int from = g_array_index(ranks, TraceRank, i).rank;
-            int to = g_array_index(ranks, TraceRank, i + 1).rank;
-            add_event(writer, 10, time_s, "COLLECTIVE job r%d-nccl arrow k%d", from, id);
-            add_event(writer, 11, time_s, "COLLECTIVE job r%d-nccl arrow k%d", to, id);
-        }
-    }
 }
 
 static void write_containers(const Trace *trace, FILE *out)
@@ -253,7 +254,6 @@ void report_paje_write(const Trace *trace, FILE *out)
         memory_over_time(job_program(trace->job, writer.rank), trace->sim->timeline,
                          writer.rank, add_memory, &writer);
     }
-    add_arrows(&writer);
     g_array_sort(writer.events, event_compare);
     write_types(out);
     write_containers(trace, out);

@@ -107,7 +107,6 @@ static void write_slice(Writer *writer, int rank, int index, guint k)
                                   "dur", (end_s - start_s) * US, "args", arguments));
 }
 
-/* In the middle of the collective, where all its members are in it. */
 static void write_arrow(Writer *writer, const char *phase, int id, double time_s, int rank)
 {
     write_event(writer,
@@ -116,20 +115,22 @@ static void write_arrow(Writer *writer, const char *phase, int id, double time_s
                           "tid", (int)STREAM_NCCL, "ts", time_s * US));
 }
 
-/* From each shown rank to the next. */
-static void write_arrows(Writer *writer, int index, guint k)
+/* From each shown rank to the next of its group, in the middle of the collective, where all
+ * members are in it. */
+static void write_arrows(Writer *writer, guint shown, int index, guint k)
 {
-    const Timeline *timeline = writer->trace->sim->timeline;
-    const GArray *ranks = writer->trace->ranks;
-    for (guint i = 0; i + 1 < ranks->len; i++) {
-        int from = g_array_index(ranks, TraceRank, i).rank;
-        int to = g_array_index(ranks, TraceRank, i + 1).rank;
-        double time_s =
-            (timeline_start_s(timeline, 0, index) + timeline_end_s(timeline, 0, index)) / 2;
-        int id = (int)(k * ranks->len + i) + 1;
-        write_arrow(writer, "s", id, time_s, from);
-        write_arrow(writer, "f", id, time_s, to);
-    }
+    const Trace *trace = writer->trace;
+    int rank = g_array_index(trace->ranks, TraceRank, shown).rank;
+    const Op *op = schedule_op(job_program(trace->job, rank), index);
+    double time_s = (timeline_start_s(trace->sim->timeline, rank, index) +
+                     timeline_end_s(trace->sim->timeline, rank, index)) /
+                    2;
+    int first_id = (int)(k * trace->ranks->len) + 1;
+    int before = trace_partner(trace, op, shown, -1);
+    if (before >= 0)
+        write_arrow(writer, "f", first_id + before, time_s, rank);
+    if (trace_partner(trace, op, shown, 1) >= 0)
+        write_arrow(writer, "s", first_id + (int)shown, time_s, rank);
 }
 
 static void write_link_use(Writer *writer, int rank, double time_s, TraceLinkUse use)
@@ -155,6 +156,7 @@ static void write_rank_ops(Writer *writer, guint shown)
         write_link_use(writer, rank, timeline_start_s(timeline, rank, i),
                        writer->use[writer->trace->ranks->len * k + shown]);
         write_link_use(writer, rank, timeline_end_s(timeline, rank, i), (TraceLinkUse){0});
+        write_arrows(writer, shown, i, k);
         k++;
     }
 }
@@ -169,15 +171,6 @@ static void write_memory(double time_s, const Op *op, const gint64 *by_category,
                             json_integer(by_category[c]));
     write_event(writer, json_pack("{s:s, s:s, s:i, s:f, s:o}", "name", "memory (bytes)", "ph",
                                   "C", "pid", writer->rank, "ts", time_s * US, "args", values));
-}
-
-static void write_all_arrows(Writer *writer)
-{
-    const Schedule *schedule = job_program(writer->trace->job, 0);
-    guint k = 0;
-    for (int i = 0; i < schedule_n_ops(schedule); i++)
-        if (schedule_op(schedule, i)->kind == OP_COLLECTIVE)
-            write_arrows(writer, i, k++);
 }
 
 /* Kernel * → how often it runs in program 0. */
@@ -244,6 +237,5 @@ void report_trace_write(const Trace *trace, FILE *out)
         memory_over_time(job_program(trace->job, shown->rank), trace->sim->timeline,
                          shown->rank, write_memory, &writer);
     }
-    write_all_arrows(&writer);
     fputs("\n]}\n", out);
 }

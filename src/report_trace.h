@@ -23,7 +23,7 @@ typedef struct {
     const SimResult *sim;
     const NcclOptions *nccl;
     const Profile *profile;
-    DType dtype; /* of the matrix products */
+    DType dtype;   /* of the matrix products */
     GArray *ranks; /* TraceRank */
 } Trace;
 
@@ -39,6 +39,10 @@ gboolean trace_ranks_check(const char *list, GError **error);
 
 /* [collective of the step * trace->ranks->len + shown rank]; owned by the caller. */
 TraceLinkUse *trace_link_use(const Trace *trace);
+
+/* The shown rank behind (step 1) or before (step -1) the shown-th one that takes part in the
+ * op's collective with it; -1: none. */
+int trace_partner(const Trace *trace, const Op *op, guint shown, int step);
 
 /* "gemm bf16 batch=1 m=4096 n=4096 k=4096" */
 char *trace_kernel_text(const Kernel *kernel);

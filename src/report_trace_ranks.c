@@ -184,6 +184,16 @@ TraceLinkUse *trace_link_use(const Trace *trace)
     return use;
 }
 
+int trace_partner(const Trace *trace, const Op *op, guint shown, int step)
+{
+    const int *group_of_rank = job_communicator(trace->job, op->communicator)->group_of_rank;
+    int group = group_of_rank[g_array_index(trace->ranks, TraceRank, shown).rank];
+    for (int i = (int)shown + step; i >= 0 && i < (int)trace->ranks->len; i += step)
+        if (group_of_rank[g_array_index(trace->ranks, TraceRank, i).rank] == group)
+            return i;
+    return -1;
+}
+
 char *trace_kernel_text(const Kernel *kernel)
 {
     const char *const *names = kernel_dimension_names(kernel->op);
