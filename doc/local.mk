@@ -8,6 +8,7 @@ dist_man_MANS += \
 	%reldir%/zerosim-model.5 \
 	%reldir%/zerosim-platform.5 \
 	%reldir%/zerosim-profile.5
+dist_doc_DATA += %reldir%/MODEL.md
 EXTRA_DIST += %reldir%/update.sh
 
 check_PROGRAMS += %reldir%/print_tables
