@@ -18,6 +18,7 @@ gboolean cmd_run(int argc, char **argv, GError **error);
 gboolean cmd_compare(int argc, char **argv, GError **error);
 gboolean cmd_schedule(int argc, char **argv, GError **error);
 gboolean cmd_model(int argc, char **argv, GError **error);
+gboolean cmd_profile(int argc, char **argv, GError **error);
 gboolean cmd_platform(int argc, char **argv, GError **error);
 gboolean cmd_validate(int argc, char **argv, GError **error);
 gboolean cmd_plot(int argc, char **argv, GError **error);

@@ -13,6 +13,7 @@ void cmd_options_clear(CmdOptions *options)
     g_strfreev(options->files);
     g_strfreev(options->overrides);
     g_strfreev(options->prices);
+    g_free(options->overlay);
     g_free(options->format_name);
     g_free(options->table);
     g_free(options->help_text);
@@ -103,6 +104,9 @@ gboolean cmd_options_parse(CmdOptions *options, int argc, char **argv, gboolean 
     const GOptionEntry common[] = {
         {"set", 's', 0, G_OPTION_ARG_FILENAME_ARRAY, &options->overrides,
          "override a key of the experiment; may be repeated", "SECTION.KEY=VALUE"},
+        {"profile", 0, 0, G_OPTION_ARG_FILENAME, &options->overlay,
+         "kernel times that win over the GPU's profile, or a PyTorch trace: gpu.overlay",
+         "FILE"},
         {"strict", 0, 0, G_OPTION_ARG_NONE, &options->strict,
          "unknown members of JSON files are errors, not warnings", NULL},
         {"help", 'h', 0, G_OPTION_ARG_NONE, &options->help, "show this help", NULL},
@@ -135,5 +139,13 @@ gboolean cmd_options_parse(CmdOptions *options, int argc, char **argv, gboolean 
 
 Experiment *cmd_options_experiment(const CmdOptions *options, GError **error)
 {
-    return experiment_load(options->files[0], (const char *const *)options->overrides, error);
+    g_autoptr(GPtrArray) overrides = g_ptr_array_new();
+    g_autofree char *overlay =
+        options->overlay ? g_strconcat("gpu.overlay=", options->overlay, NULL) : NULL;
+    for (int i = 0; options->overrides != NULL && options->overrides[i] != NULL; i++)
+        g_ptr_array_add(overrides, options->overrides[i]);
+    if (overlay != NULL)
+        g_ptr_array_add(overrides, overlay);
+    g_ptr_array_add(overrides, NULL);
+    return experiment_load(options->files[0], (const char *const *)overrides->pdata, error);
 }

@@ -14,6 +14,7 @@ typedef struct {
     char **files;     /* exactly one unless help */
     char **overrides; /* -s, in order */
     char **prices;    /* --price, in order */
+    char *overlay;    /* --profile */
     char *format_name, *table;
     const ReportFormat *format;
     char *help_text;

@@ -348,6 +348,12 @@ gboolean kernel_dimension_is_optional(const char *name)
     return strcmp(name, "layout") == 0;
 }
 
+gboolean kernel_is_of_bytes(KernelOp op)
+{
+    double (*bytes)(const gint64 *, double) = kernel_rows[op].bytes;
+    return bytes == once || bytes == twice || bytes == thrice || bytes == cast_bytes;
+}
+
 guint kernel_hash(gconstpointer kernel)
 {
     const Kernel *k = kernel;

@@ -100,6 +100,10 @@ const char *const *kernel_dimension_names(KernelOp op);
 /* A file may leave it out; it is 0 then. */
 gboolean kernel_dimension_is_optional(const char *name);
 
+/* Counted in bytes, whatever they hold: copies, casts, fills. The data type says nothing there.
+ */
+gboolean kernel_is_of_bytes(KernelOp op);
+
 /* Equal operation, data type and shape; for GHashTable with Kernel keys. */
 guint kernel_hash(gconstpointer kernel);
 gboolean kernel_equal(gconstpointer a, gconstpointer b);

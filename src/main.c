@@ -21,6 +21,7 @@ static const Command commands[] = {
     {"model", "layers, parameters and memory of a model file", cmd_model},
     {"plot", "a figure of results", cmd_plot},
     {"report", "results as a page, or as tables for a paper", cmd_report},
+    {"profile", "kernel times of a GPU, and how far they are off", cmd_profile},
     {"platform", "write a cluster preset as SimGrid XML", cmd_platform},
     {"validate", "predictions beside published measurements", cmd_validate},
 };

@@ -107,7 +107,11 @@ static gboolean profile_read(Inputs *inputs, GError **error)
     if (file == NULL)
         return FALSE;
     inputs->profile = profile_load(file, error);
-    return inputs->profile != NULL;
+    if (inputs->profile == NULL)
+        return FALSE;
+    const char *overlay = experiment_string(inputs->experiment, "gpu.overlay");
+    return overlay == NULL ||
+           profile_overlay(inputs->profile, overlay, inputs->warnings, error);
 }
 
 /* The model for the training's present micro-batch. */
@@ -193,8 +197,10 @@ Inputs *inputs_load(const Experiment *experiment, gboolean comparing, gboolean s
     inputs->cluster = cluster_build(experiment, inputs->warnings, error);
     if (inputs->cluster == NULL || !nccl_check(inputs, error))
         return NULL;
+    if (!profile_read(inputs, error))
+        return NULL;
     inputs->n_platform_warnings = inputs->warnings->len;
-    if (!profile_read(inputs, error) || !inputs_resolve(inputs, error))
+    if (!inputs_resolve(inputs, error))
         return NULL;
     return g_steal_pointer(&inputs);
 }

@@ -8,71 +8,28 @@
  *     "provenance": {...},
  *     "kernels": [{"op": "gemm", "dtype": "bf16",
  *                  "dimensions": {"batch": 1, "m": 4096, "n": 4096, "k": 4096},
- *                  "time_s": 2.1e-4, "p10_s": 2.0e-4, "p90_s": 2.3e-4,
- *                  "implementation": "cuBLAS"}, ...]
+ *                  "time_s": 2.1e-4, "p10_s": 2.0e-4, "p90_s": 2.3e-4, "sustained_s": 2.4e-4,
+ *                  "probe": true, "implementation": "cuBLAS"}, ...]
  *   }
  *
- * Each fact of the table below is an object of a value and where it comes from. `provenance`
- * (machine, driver, library versions, date of the measurement) is for the reader and is not
- * interpreted. A kernel's time is the median of its runs; p10_s, p90_s and implementation are
- * optional. A data-sheet profile has no kernels.
+ * `provenance` (machine, driver, library versions, date of the measurement) is for the reader
+ * and is not interpreted. A kernel's time is the median of its runs. What a loop of a second
+ * takes is beside it where it was measured: training runs hot, so that is what an entry
+ * predicts, and entries without it take the ratio of those of their kind. A data-sheet profile
+ * has no kernels.
  *
- * A kernel that was measured with exactly this shape is answered by that time; every other one
- * by profile_roofline.c. Interpolation between measured shapes is left out. */
+ * A kernel that was measured with exactly this shape is answered by that time; one between
+ * measured neighbours by profile_interpolate.c; every other one by profile_roofline.c. */
 #include "profile.h"
 
 #include "error.h"
 #include "json_in.h"
+#include "profile_interpolate.h"
+#include "profile_read.h"
 #include "profile_roofline.h"
+#include "profile_trace.h"
 
-#include <stddef.h>
 #include <string.h>
-
-#define LARGEST_SIZE (G_GINT64_CONSTANT(1) << 50)
-
-typedef enum { FACT_INT, FACT_INT64, FACT_DOUBLE } FactType;
-
-typedef struct {
-    const char *name;
-    gboolean required;
-    FactType type;
-    double minimum, maximum;
-    size_t offset;
-} Fact;
-
-#define PEAK(dtype) offsetof(Profile, peak_flop_per_s[dtype])
-#define ACHIEVABLE(dtype) offsetof(Profile, achievable_flop_per_s[dtype])
-
-static const Fact facts[] = {
-    {"compute_capability", TRUE, FACT_INT, 10, 999, offsetof(Profile, compute_capability)},
-    {"n_sms", TRUE, FACT_INT, 1, 100000, offsetof(Profile, n_sms)},
-    {"memory_bytes", TRUE, FACT_INT64, 1, 1e15, offsetof(Profile, memory_bytes)},
-    {"context_bytes", TRUE, FACT_INT64, 0, 1e12, offsetof(Profile, context_bytes)},
-    {"cublas_workspace_bytes", TRUE, FACT_INT64, 0, 1e12,
-     offsetof(Profile, cublas_workspace_bytes)},
-    {"peak_fp32_flop_per_s", TRUE, FACT_DOUBLE, 1e6, 1e18, PEAK(DTYPE_FP32)},
-    {"peak_tf32_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, PEAK(DTYPE_TF32)},
-    {"peak_bf16_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, PEAK(DTYPE_BF16)},
-    {"peak_fp16_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, PEAK(DTYPE_FP16)},
-    {"peak_fp8_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, PEAK(DTYPE_FP8)},
-    {"achievable_fp32_flop_per_s", TRUE, FACT_DOUBLE, 1e6, 1e18, ACHIEVABLE(DTYPE_FP32)},
-    {"achievable_tf32_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, ACHIEVABLE(DTYPE_TF32)},
-    {"achievable_bf16_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, ACHIEVABLE(DTYPE_BF16)},
-    {"achievable_fp16_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, ACHIEVABLE(DTYPE_FP16)},
-    {"achievable_fp8_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, ACHIEVABLE(DTYPE_FP8)},
-    {"memory_bytes_per_s", TRUE, FACT_DOUBLE, 1e6, 1e15, offsetof(Profile, memory_bytes_per_s)},
-    {"achievable_memory_bytes_per_s", TRUE, FACT_DOUBLE, 1e6, 1e15,
-     offsetof(Profile, achievable_memory_bytes_per_s)},
-    {"attention_forward_frac", TRUE, FACT_DOUBLE, 0.01, 1,
-     offsetof(Profile, attention_forward_frac)},
-    {"attention_backward_frac", TRUE, FACT_DOUBLE, 0.01, 1,
-     offsetof(Profile, attention_backward_frac)},
-    {"cudnn_attention_forward_frac", TRUE, FACT_DOUBLE, 0.01, 1,
-     offsetof(Profile, cudnn_attention_forward_frac)},
-    {"cudnn_attention_backward_frac", TRUE, FACT_DOUBLE, 0.01, 1,
-     offsetof(Profile, cudnn_attention_backward_frac)},
-    {"launch_s", TRUE, FACT_DOUBLE, 1e-9, 1, offsetof(Profile, launch_s)},
-};
 
 static const char *const time_source_names[N_TIME_SOURCES] = {"measured", "interpolated",
                                                               "derived", "roofline"};
@@ -82,237 +39,230 @@ const char *time_source_name(TimeSource source)
     return time_source_names[source];
 }
 
-/* Reads {"value": ..., "source": "..."}; the source is required so that no number is an orphan.
- */
-static gboolean fact_read(const JsonIn *in, const Fact *fact, GPtrArray *unknown,
-                          Profile *profile, GError **error)
+Kernel profile_key(const Kernel *kernel)
 {
-    static const char *const members[] = {"value", "source", NULL};
-    g_autoptr(GStringChunk) paths = g_string_chunk_new(64);
-    JsonIn member = {0};
-    if (!json_in_object(in, fact->name, fact->required, paths, &member, error))
-        return FALSE;
-    if (!member.object)
-        return TRUE;
-    const char *source = NULL;
-    if (!json_in_string(&member, "source", TRUE, &source, error) ||
-        !json_in_check_members(&member, members, NULL, NULL, unknown, error))
-        return FALSE;
-    gint64 integer = 0;
-    double real = 0;
-    gboolean ok =
-        fact->type == FACT_DOUBLE
-            ? json_in_double(&member, "value", TRUE, fact->minimum, fact->maximum, &real, error)
-            : json_in_int(&member, "value", TRUE, (gint64)fact->minimum, (gint64)fact->maximum,
-                          &integer, error);
-    if (!ok)
-        return FALSE;
-    void *field = (char *)profile + fact->offset;
-    switch (fact->type) {
-    case FACT_INT:
-        *(int *)field = (int)integer;
-        break;
-    case FACT_INT64:
-        *(gint64 *)field = integer;
-        break;
-    case FACT_DOUBLE:
-        *(double *)field = real;
-        break;
+    Kernel key = *kernel;
+    if (kernel_is_of_bytes(kernel->op))
+        key.dtype = DTYPE_FP32;
+    return key;
+}
+
+double profile_entry_s(const Profile *profile, const ProfileEntry *entry)
+{
+    const Kernel *kernel = &entry->kernel;
+    if (entry->sustained_s > 0)
+        return entry->sustained_s;
+    return entry->time_s * profile->sustained_ratio[kernel->op][kernel->dtype];
+}
+
+void profile_add_entry(Profile *profile, const ProfileEntry *entry)
+{
+    ProfileEntry *own = g_memdup2(entry, sizeof *entry);
+    own->kernel = profile_key(&entry->kernel);
+    g_hash_table_replace(profile->entries, &own->kernel, own);
+}
+
+static int compare_entries(gconstpointer a, gconstpointer b)
+{
+    const Kernel *x = &(*(ProfileEntry *const *)a)->kernel;
+    const Kernel *y = &(*(ProfileEntry *const *)b)->kernel;
+    for (int i = 0; i < KERNEL_MAX_DIMENSIONS; i++) {
+        if (x->dimension[i] != y->dimension[i])
+            return x->dimension[i] < y->dimension[i] ? -1 : 1;
     }
-    return TRUE;
+    return 0;
 }
 
-/* A data type the GPU computes in has both a peak and what matrix products reach of it. */
-static gboolean rates_check(const Profile *profile, GError **error)
+static int compare_doubles(gconstpointer a, gconstpointer b)
 {
-    for (int i = 0; i < N_DTYPES; i++) {
-        const double peak = profile->peak_flop_per_s[i];
-        const double achievable = profile->achievable_flop_per_s[i];
-        if ((peak > 0) == (achievable > 0) && achievable <= peak)
-            continue;
-        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                    "%s: facts.achievable_%s_flop_per_s must be given together with "
-                    "peak_%s_flop_per_s and be no larger",
-                    profile->file, dtype_name(i), dtype_name(i));
-        return FALSE;
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of a few loops nothing can be concluded about the others. */
+#define FEWEST_RATIOS 3
+
+static double group_ratio(const GPtrArray *group)
+{
+    g_autoptr(GArray) ratios = g_array_new(FALSE, FALSE, sizeof(double));
+    for (guint i = 0; i < group->len; i++) {
+        const ProfileEntry *entry = g_ptr_array_index(group, i);
+        const double ratio = entry->sustained_s / entry->time_s;
+        if (entry->sustained_s > 0)
+            g_array_append_val(ratios, ratio);
     }
-    return TRUE;
+    if (ratios->len < FEWEST_RATIOS)
+        return 1;
+    g_array_sort(ratios, compare_doubles);
+    return g_array_index(ratios, double, ratios->len / 2);
 }
 
-static gboolean facts_read(const JsonIn *root, GPtrArray *unknown, Profile *profile,
-                           GError **error)
+void profile_group_entries(Profile *profile)
 {
-    g_autoptr(GStringChunk) paths = g_string_chunk_new(64);
-    const char *names[G_N_ELEMENTS(facts) + 1] = {NULL};
-    JsonIn in = {0};
-    if (!json_in_object(root, "facts", TRUE, paths, &in, error))
-        return FALSE;
-    for (gsize i = 0; i < G_N_ELEMENTS(facts); i++)
-        names[i] = facts[i].name;
-    if (!json_in_check_members(&in, names, NULL, NULL, unknown, error))
-        return FALSE;
-    for (gsize i = 0; i < G_N_ELEMENTS(facts); i++) {
-        if (!fact_read(&in, &facts[i], unknown, profile, error))
-            return FALSE;
+    GHashTableIter iter;
+    gpointer value;
+    for (int op = 0; op < N_KERNELS; op++)
+        for (int dtype = 0; dtype < N_DTYPES; dtype++)
+            g_clear_pointer(&profile->groups[op][dtype], g_ptr_array_unref);
+    g_hash_table_iter_init(&iter, profile->entries);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const Kernel *kernel = &((ProfileEntry *)value)->kernel;
+        GPtrArray **group = &profile->groups[kernel->op][kernel->dtype];
+        if (!*group)
+            *group = g_ptr_array_new();
+        g_ptr_array_add(*group, value);
     }
-    return rates_check(profile, error);
-}
-
-static gboolean name_error(const JsonIn *in, const char *key, const char *value, GError **error)
-{
-    g_autofree char *quoted = g_strescape(value, NULL);
-    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s.%s: there is no %s \"%.60s\"",
-                in->file, in->path, key, key, quoted);
-    return FALSE;
-}
-
-static gboolean dimensions_read(const JsonIn *entry, GPtrArray *unknown, Kernel *kernel,
-                                GError **error)
-{
-    g_autoptr(GStringChunk) paths = g_string_chunk_new(64);
-    const char *const *names = kernel_dimension_names(kernel->op);
-    const char *members[KERNEL_MAX_DIMENSIONS + 1] = {NULL};
-    JsonIn in = {0};
-    if (!json_in_object(entry, "dimensions", TRUE, paths, &in, error))
-        return FALSE;
-    for (int i = 0; i < KERNEL_MAX_DIMENSIONS && names[i]; i++) {
-        members[i] = names[i];
-        const gboolean optional = kernel_dimension_is_optional(names[i]);
-        const gboolean may_be_zero = optional || strcmp(names[i], "causal") == 0;
-        if (!json_in_int(&in, names[i], !optional, may_be_zero ? 0 : 1, LARGEST_SIZE,
-                         &kernel->dimension[i], error))
-            return FALSE;
-    }
-    return json_in_check_members(&in, members, NULL, NULL, unknown, error);
-}
-
-static gboolean kernel_read(const JsonIn *in, GPtrArray *unknown, Kernel *kernel,
-                            double *time_s, GError **error)
-{
-    static const char *const members[] = {"op",    "dtype", "dimensions",     "time_s",
-                                          "p10_s", "p90_s", "implementation", NULL};
-    const char *op = NULL, *dtype = NULL, *implementation = NULL;
-    if (!json_in_check_members(in, members, NULL, NULL, unknown, error) ||
-        !json_in_string(in, "op", TRUE, &op, error) ||
-        !json_in_string(in, "dtype", TRUE, &dtype, error))
-        return FALSE;
-    if (!kernel_op_parse(op, &kernel->op))
-        return name_error(in, "op", op, error);
-    if (!dtype_parse(dtype, &kernel->dtype))
-        return name_error(in, "dtype", dtype, error);
-    double p10_s = 0, p90_s = 3600;
-    if (!dimensions_read(in, unknown, kernel, error) ||
-        !json_in_double(in, "time_s", TRUE, 1e-9, 3600, time_s, error) ||
-        !json_in_double(in, "p10_s", FALSE, 1e-9, 3600, &p10_s, error) ||
-        !json_in_double(in, "p90_s", FALSE, 1e-9, 3600, &p90_s, error) ||
-        !json_in_string(in, "implementation", FALSE, &implementation, error))
-        return FALSE;
-    if (p10_s <= *time_s && *time_s <= p90_s)
-        return TRUE;
-    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                "%s: %s.time_s: the median %g must lie between p10_s and p90_s", in->file,
-                in->path, *time_s);
-    return FALSE;
-}
-
-static gboolean kernels_read(const JsonIn *root, GPtrArray *unknown, Profile *profile,
-                             GError **error)
-{
-    const json_t *kernels = json_object_get(root->object, "kernels");
-    if (kernels && !json_is_array(kernels)) {
-        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: kernels: must be an array",
-                    profile->file);
-        return FALSE;
-    }
-    for (size_t i = 0; i < json_array_size(kernels); i++) {
-        g_autofree char *path = g_strdup_printf("kernels[%zu]", i);
-        JsonIn in = {json_array_get(kernels, i), profile->file, path};
-        g_autofree Kernel *kernel = g_new0(Kernel, 1);
-        g_autofree double *time_s = g_new0(double, 1);
-        if (!json_is_object(in.object)) {
-            g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s: must be an object",
-                        profile->file, path);
-            return FALSE;
+    for (int op = 0; op < N_KERNELS; op++)
+        for (int dtype = 0; dtype < N_DTYPES; dtype++) {
+            GPtrArray *group = profile->groups[op][dtype];
+            if (group)
+                g_ptr_array_sort(group, compare_entries); /* a hash table has no order */
+            profile->sustained_ratio[op][dtype] = group ? group_ratio(group) : 1;
         }
-        if (!kernel_read(&in, unknown, kernel, time_s, error))
-            return FALSE;
-        if (g_hash_table_contains(profile->entries, kernel)) {
-            g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                        "%s: %s: the same kernel and shape stands in an earlier entry; keep "
-                        "the one PyTorch runs",
-                        profile->file, path);
-            return FALSE;
-        }
-        g_hash_table_insert(profile->entries, g_steal_pointer(&kernel),
-                            g_steal_pointer(&time_s));
-    }
-    return TRUE;
 }
 
-static gboolean header_read(const JsonIn *root, GPtrArray *unknown, Profile *profile,
-                            GError **error)
+static gboolean header_read(const JsonIn *root, GPtrArray *unknown, GError **error)
 {
-    static const char *const members[] = {"format",     "version", "gpu", "facts",
-                                          "provenance", "kernels", NULL};
-    const char *format = NULL, *name = NULL;
+    static const char *const own[] = {"format",     "version",      "gpu", "facts",
+                                      "provenance", "derived_from", NULL};
+    g_autoptr(GPtrArray) members = g_ptr_array_new();
+    const char *format = NULL;
     gint64 version = 0;
     if (!json_in_string(root, "format", TRUE, &format, error))
         return FALSE;
     if (strcmp(format, "zerosim-profile") != 0) {
         g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                    "%s: format: must be \"zerosim-profile\" to be a GPU profile",
-                    profile->file);
+                    "%s: format: must be \"zerosim-profile\" to be a GPU profile", root->file);
         return FALSE;
     }
-    if (!json_in_int(root, "version", TRUE, 1, 1, &version, error) ||
-        !json_in_string(root, "gpu", TRUE, &name, error) ||
-        !json_in_check_members(root, members, NULL, NULL, unknown, error))
+    for (int i = 0; own[i]; i++)
+        g_ptr_array_add(members, (char *)own[i]);
+    for (int i = 0; profile_sections[i]; i++)
+        g_ptr_array_add(members, (char *)profile_sections[i]);
+    g_ptr_array_add(members, (char *)"overlay");
+    g_ptr_array_add(members, NULL);
+    return json_in_int(root, "version", TRUE, 1, 1, &version, error) &&
+           json_in_check_members(root, (const char *const *)members->pdata, NULL, NULL, unknown,
+                                 error) &&
+           profile_check_sections(root, error);
+}
+
+/* Our own format: a member nobody knows is a mistake. */
+static gboolean check_unknown(const GPtrArray *unknown, GError **error)
+{
+    if (unknown->len == 0)
+        return TRUE;
+    g_set_error_literal(error, ZEROSIM_ERROR, ERROR_INPUT, g_ptr_array_index(unknown, 0));
+    return FALSE;
+}
+
+static gboolean read_all(Profile *profile, const JsonIn *root, GError **error)
+{
+    g_autoptr(GPtrArray) unknown = g_ptr_array_new_with_free_func(g_free);
+    const char *name = NULL, *derived_from = NULL;
+    gboolean overlay = FALSE;
+    if (!header_read(root, unknown, error) ||
+        !json_in_bool(root, "overlay", FALSE, &overlay, error))
+        return FALSE;
+    if (overlay) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "%s: overlay: holds kernels alone; lay it over a profile with --profile",
+                    root->file);
+        return FALSE;
+    }
+    if (!json_in_string(root, "gpu", TRUE, &name, error) ||
+        !json_in_string(root, "derived_from", FALSE, &derived_from, error))
         return FALSE;
     profile->name = g_strdup(name);
-    return TRUE;
+    profile->derived_from = g_strdup(derived_from);
+    return profile_read_facts(root, unknown, profile, error) &&
+           profile_read_kernels(root, unknown, profile, error) && check_unknown(unknown, error);
+}
+
+static char *file_sum(const char *file, GError **error)
+{
+    gsize length = 0;
+    g_autofree char *text = json_in_read_text(file, JSON_IN_MAX_BYTES, &length, error);
+    if (!text)
+        return NULL;
+    return g_compute_checksum_for_data(G_CHECKSUM_SHA256, (guchar *)text, length);
 }
 
 Profile *profile_load(const char *file, GError **error)
 {
     g_autoptr(Profile) profile = g_new0(Profile, 1);
-    g_autoptr(GPtrArray) unknown = g_ptr_array_new_with_free_func(g_free);
-    gsize length = 0;
     profile->file = g_strdup(file);
-    profile->entries = g_hash_table_new_full(kernel_hash, kernel_equal, g_free, g_free);
+    profile->overlays = g_ptr_array_new_with_free_func(g_free);
+    profile->entries = g_hash_table_new_full(kernel_hash, kernel_equal, NULL, g_free);
 
     g_autoptr(json_t) document = json_in_load(file, error);
-    if (!document)
+    if (!document || !(profile->sha256 = file_sum(file, error)))
         return NULL;
-    g_autofree char *text = json_in_read_text(file, JSON_IN_MAX_BYTES, &length, error);
-    if (!text)
-        return NULL;
-    profile->sha256 = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (guchar *)text, length);
-
     const JsonIn root = {document, file, ""};
-    if (!header_read(&root, unknown, profile, error) ||
-        !facts_read(&root, unknown, profile, error) ||
-        !kernels_read(&root, unknown, profile, error))
+    if (!read_all(profile, &root, error))
         return NULL;
-    if (unknown->len > 0) { /* our own format: a member nobody knows is a mistake */
-        g_set_error_literal(error, ZEROSIM_ERROR, ERROR_INPUT, g_ptr_array_index(unknown, 0));
-        return NULL;
-    }
+    profile_group_entries(profile);
     return g_steal_pointer(&profile);
+}
+
+static gboolean overlay_kernels(Profile *profile, const JsonIn *root, GError **error)
+{
+    g_autoptr(GPtrArray) unknown = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *derived_from = g_steal_pointer(&profile->derived_from);
+    const char *name = NULL;
+    gboolean ok =
+        header_read(root, unknown, error) && json_in_string(root, "gpu", FALSE, &name, error);
+    if (ok && name && strcmp(name, profile->name) != 0) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "%s: gpu: is the profile of another GPU than %s", root->file,
+                    profile->name);
+        ok = FALSE;
+    }
+    ok = ok && profile_read_kernels(root, unknown, profile, error) &&
+         check_unknown(unknown, error);
+    profile->derived_from = g_steal_pointer(&derived_from);
+    return ok;
+}
+
+gboolean profile_overlay(Profile *profile, const char *file, GPtrArray *warnings,
+                         GError **error)
+{
+    g_autoptr(json_t) document = json_in_load(file, error);
+    if (!document)
+        return FALSE;
+    const JsonIn root = {document, file, ""};
+    const gboolean read = json_in_has(&root, "traceEvents")
+                              ? profile_trace_read(&root, profile, warnings, error)
+                              : overlay_kernels(profile, &root, error);
+    if (!read)
+        return FALSE;
+    g_ptr_array_add(profile->overlays, g_strdup(file));
+    profile_group_entries(profile);
+    return TRUE;
 }
 
 void profile_free(Profile *profile)
 {
+    for (int op = 0; op < N_KERNELS; op++)
+        for (int dtype = 0; dtype < N_DTYPES; dtype++)
+            g_clear_pointer(&profile->groups[op][dtype], g_ptr_array_unref);
     g_free(profile->name);
     g_free(profile->file);
     g_free(profile->sha256);
+    g_free(profile->derived_from);
+    g_ptr_array_unref(profile->overlays);
     g_hash_table_unref(profile->entries);
     g_free(profile);
 }
 
 KernelTime profile_lookup(const Profile *profile, const Kernel *kernel)
 {
-    const double *measured_s = g_hash_table_lookup(profile->entries, kernel);
-    if (measured_s)
-        return (KernelTime){*measured_s, TIME_MEASURED};
+    const Kernel key = profile_key(kernel);
+    const ProfileEntry *entry = g_hash_table_lookup(profile->entries, &key);
+    double time_s = 0;
+    if (entry)
+        return (KernelTime){profile_entry_s(profile, entry), entry->source};
+    if (profile_interpolate_s(profile, &key, NULL, &time_s))
+        return (KernelTime){time_s, profile->derived_from ? TIME_DERIVED : TIME_INTERPOLATED};
     return (KernelTime){profile_roofline_s(profile, kernel), TIME_ROOFLINE};
 }

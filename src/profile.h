@@ -22,6 +22,15 @@ typedef struct {
     TimeSource source;
 } KernelTime;
 
+/* One measured kernel. */
+typedef struct {
+    Kernel kernel;
+    double time_s;      /* the median of short bursts */
+    double sustained_s; /* in a loop under its own heat; 0: not measured */
+    gboolean probe;     /* judges interpolation, and isn't interpolated from */
+    TimeSource source;  /* TIME_MEASURED or TIME_DERIVED */
+} ProfileEntry;
+
 typedef struct {
     char *name; /* "h100-sxm5-80gb" */
     char *file;
@@ -39,17 +48,35 @@ typedef struct {
     double launch_s;      /* shortest kernel, start to start, back to back */
     gint64 context_bytes; /* CUDA context and loaded kernels */
     gint64 cublas_workspace_bytes;
-    GHashTable
-        *entries; /* Kernel * to double *, measured seconds; none in a data-sheet profile */
+    char *derived_from;  /* another GPU's profile, whose times were scaled; NULL: none */
+    GPtrArray *overlays; /* char *: files laid over this one, in order */
+    GHashTable *entries; /* Kernel * to ProfileEntry *; empty in a data-sheet profile */
+    /* The same entries by operation and data type; NULL: none. */
+    GPtrArray *groups[N_KERNELS][N_DTYPES];
+    /* What a sustained loop takes over a burst: the median of those measured both ways. */
+    double sustained_ratio[N_KERNELS][N_DTYPES];
 } Profile;
 
 Profile *profile_load(const char *file, GError **error);
+/* Lays the kernels of `file` over the profile: they win. A profile of the same GPU, an overlay
+ * that has no facts, or the Chrome trace of a step by torch.profiler. `warnings` gets lines. */
+gboolean profile_overlay(Profile *profile, const char *file, GPtrArray *warnings,
+                         GError **error);
 void profile_free(Profile *profile);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Profile, profile_free)
 
-/* Never fails: what no measurement covers is roofline, and says so. */
+/* Exactly this kernel measured; else between measured neighbours; else roofline. Never fails,
+ * and says which. */
 KernelTime profile_lookup(const Profile *profile, const Kernel *kernel);
 
 const char *time_source_name(TimeSource source);
+
+/* The kernel by which entries are found: what counts bytes has one data type. */
+Kernel profile_key(const Kernel *kernel);
+/* What an entry predicts: its time in a sustained loop, measured or by its group's ratio. */
+double profile_entry_s(const Profile *profile, const ProfileEntry *entry);
+/* Adds or replaces; sorts into groups when all are in. */
+void profile_add_entry(Profile *profile, const ProfileEntry *entry);
+void profile_group_entries(Profile *profile);
 
 G_END_DECLS

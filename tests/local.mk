@@ -27,6 +27,7 @@ C_TESTS = \
 	%reldir%/test_predict \
 	%reldir%/test_presets \
 	%reldir%/test_profile \
+	%reldir%/test_profile_measured \
 	%reldir%/test_replay \
 	%reldir%/test_report \
 	%reldir%/test_routes \
@@ -99,6 +100,7 @@ TEST_FILES = \
 	%reldir%/platforms/one-node.xml \
 	%reldir%/platforms/sim-bus.xml \
 	%reldir%/platforms/two-nodes.xml \
+	%reldir%/profiles/synthetic.json \
 	%reldir%/sim_fixture.h \
 	%reldir%/step_inputs.h \
 	%reldir%/training_fixture.h \

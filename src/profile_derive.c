@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* Each kernel takes as many times the target's roofline as it takes of the source's: what both
+ * ceilings, bandwidths, launch times and waves over the multiprocessors explain is scaled, what
+ * they don't is taken to be the same. Probes are not copied: nothing was measured that they
+ * could judge. */
+#include "profile_derive.h"
+
+#include "error.h"
+#include "profile_roofline.h"
+
+#include <string.h>
+
+static gboolean check(const Profile *target, const Profile *source, GError **error)
+{
+    if (g_hash_table_size(source->entries) == 0 || source->derived_from)
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "%s: nothing in it was measured: another profile can't be derived from it",
+                    source->file);
+    else if (strcmp(target->name, source->name) == 0)
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: is the profile of the same GPU",
+                    source->file);
+    else
+        return TRUE;
+    return FALSE;
+}
+
+static json_t *kernel_json(const Profile *target, const Profile *source,
+                           const ProfileEntry *entry)
+{
+    const Kernel *kernel = &entry->kernel;
+    const char *const *names = kernel_dimension_names(kernel->op);
+    const double time_s = profile_entry_s(source, entry) * profile_roofline_s(target, kernel) /
+                          profile_roofline_s(source, kernel);
+    json_t *dimensions = json_object();
+    for (int i = 0; i < KERNEL_MAX_DIMENSIONS && names[i]; i++)
+        json_object_set_new(dimensions, names[i], json_integer(kernel->dimension[i]));
+    return json_pack("{s:s, s:s, s:o, s:f, s:s}", "op", kernel_op_name(kernel->op), "dtype",
+                     dtype_name(kernel->dtype), "dimensions", dimensions, "time_s", time_s,
+                     "implementation", "derived");
+}
+
+/* A type that the target has no units for would be scaled by the rate of another. */
+static gboolean can_scale(const Profile *target, const ProfileEntry *entry)
+{
+    return !entry->probe && target->peak_flop_per_s[entry->kernel.dtype] > 0;
+}
+
+json_t *profile_derive(const Profile *target, const Profile *source, GError **error)
+{
+    if (!check(target, source, error))
+        return NULL;
+    g_autoptr(json_t) document = json_in_load(target->file, error);
+    if (!document)
+        return NULL;
+    json_t *kernels = json_array();
+    for (int op = 0; op < N_KERNELS; op++)
+        for (int dtype = 0; dtype < N_DTYPES; dtype++) {
+            const GPtrArray *group = source->groups[op][dtype];
+            for (guint i = 0; group && i < group->len; i++) {
+                const ProfileEntry *entry = g_ptr_array_index(group, i);
+                if (can_scale(target, entry))
+                    json_array_append_new(kernels, kernel_json(target, source, entry));
+            }
+        }
+    g_autofree char *note =
+        g_strdup_printf("Times of %s scaled by the ratios of the two data sheets; nothing was "
+                        "measured on this GPU.",
+                        source->name);
+    return json_pack("{s:s, s:i, s:s, s:s, s:O, s:{s:s, s:s, s:s}, s:o}", "format",
+                     "zerosim-profile", "version", 1, "gpu", target->name, "derived_from",
+                     source->name, "facts", json_object_get(document, "facts"), "provenance",
+                     "kind", "derived", "note", note, "source_sha256", source->sha256,
+                     "kernels", kernels);
+}

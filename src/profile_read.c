@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads the two sections of a profile that predictions use: facts, each with its source, and
+ * measured kernels. The others (interference, factors, transfers, ...) are for people and other
+ * programs; they must be arrays of objects and are left at that. */
+#include "profile_read.h"
+
+#include "error.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define LARGEST_SIZE (G_GINT64_CONSTANT(1) << 50)
+
+typedef enum { FACT_INT, FACT_INT64, FACT_DOUBLE } FactType;
+
+typedef struct {
+    const char *name;
+    gboolean required;
+    FactType type;
+    double minimum, maximum;
+    size_t offset;
+} Fact;
+
+const char *const profile_sections[] = {"kernels", "absent",    "interference", "factors",
+                                        "launch",  "transfers", "collectives",  NULL};
+
+#define PEAK(dtype) offsetof(Profile, peak_flop_per_s[dtype])
+#define ACHIEVABLE(dtype) offsetof(Profile, achievable_flop_per_s[dtype])
+
+static const Fact facts[] = {
+    {"compute_capability", TRUE, FACT_INT, 10, 999, offsetof(Profile, compute_capability)},
+    {"n_sms", TRUE, FACT_INT, 1, 100000, offsetof(Profile, n_sms)},
+    {"memory_bytes", TRUE, FACT_INT64, 1, 1e15, offsetof(Profile, memory_bytes)},
+    {"context_bytes", TRUE, FACT_INT64, 0, 1e12, offsetof(Profile, context_bytes)},
+    {"cublas_workspace_bytes", TRUE, FACT_INT64, 0, 1e12,
+     offsetof(Profile, cublas_workspace_bytes)},
+    {"peak_fp32_flop_per_s", TRUE, FACT_DOUBLE, 1e6, 1e18, PEAK(DTYPE_FP32)},
+    {"peak_tf32_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, PEAK(DTYPE_TF32)},
+    {"peak_bf16_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, PEAK(DTYPE_BF16)},
+    {"peak_fp16_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, PEAK(DTYPE_FP16)},
+    {"peak_fp8_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, PEAK(DTYPE_FP8)},
+    {"achievable_fp32_flop_per_s", TRUE, FACT_DOUBLE, 1e6, 1e18, ACHIEVABLE(DTYPE_FP32)},
+    {"achievable_tf32_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, ACHIEVABLE(DTYPE_TF32)},
+    {"achievable_bf16_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, ACHIEVABLE(DTYPE_BF16)},
+    {"achievable_fp16_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, ACHIEVABLE(DTYPE_FP16)},
+    {"achievable_fp8_flop_per_s", FALSE, FACT_DOUBLE, 1e6, 1e18, ACHIEVABLE(DTYPE_FP8)},
+    {"memory_bytes_per_s", TRUE, FACT_DOUBLE, 1e6, 1e15, offsetof(Profile, memory_bytes_per_s)},
+    {"achievable_memory_bytes_per_s", TRUE, FACT_DOUBLE, 1e6, 1e15,
+     offsetof(Profile, achievable_memory_bytes_per_s)},
+    {"attention_forward_frac", FALSE, FACT_DOUBLE, 0.01, 1,
+     offsetof(Profile, attention_forward_frac)},
+    {"attention_backward_frac", FALSE, FACT_DOUBLE, 0.01, 1,
+     offsetof(Profile, attention_backward_frac)},
+    {"cudnn_attention_forward_frac", FALSE, FACT_DOUBLE, 0.01, 1,
+     offsetof(Profile, cudnn_attention_forward_frac)},
+    {"cudnn_attention_backward_frac", FALSE, FACT_DOUBLE, 0.01, 1,
+     offsetof(Profile, cudnn_attention_backward_frac)},
+    {"launch_s", TRUE, FACT_DOUBLE, 1e-9, 1, offsetof(Profile, launch_s)},
+};
+
+/* Reads {"value": ..., "source": "..."}; the source is required so that no number is an orphan.
+ */
+static gboolean fact_read(const JsonIn *in, const Fact *fact, GPtrArray *unknown,
+                          Profile *profile, GError **error)
+{
+    static const char *const members[] = {"value", "source", NULL};
+    g_autoptr(GStringChunk) paths = g_string_chunk_new(64);
+    JsonIn member = {0};
+    if (!json_in_object(in, fact->name, fact->required, paths, &member, error))
+        return FALSE;
+    if (!member.object)
+        return TRUE;
+    const char *source = NULL;
+    if (!json_in_string(&member, "source", TRUE, &source, error) ||
+        !json_in_check_members(&member, members, NULL, NULL, unknown, error))
+        return FALSE;
+    gint64 integer = 0;
+    double real = 0;
+    gboolean ok =
+        fact->type == FACT_DOUBLE
+            ? json_in_double(&member, "value", TRUE, fact->minimum, fact->maximum, &real, error)
+            : json_in_int(&member, "value", TRUE, (gint64)fact->minimum, (gint64)fact->maximum,
+                          &integer, error);
+    if (!ok)
+        return FALSE;
+    void *field = (char *)profile + fact->offset;
+    switch (fact->type) {
+    case FACT_INT:
+        *(int *)field = (int)integer;
+        break;
+    case FACT_INT64:
+        *(gint64 *)field = integer;
+        break;
+    case FACT_DOUBLE:
+        *(double *)field = real;
+        break;
+    }
+    return TRUE;
+}
+
+/* A data type the GPU computes in has both a peak and what matrix products reach of it. */
+static gboolean rates_check(const Profile *profile, GError **error)
+{
+    for (int i = 0; i < N_DTYPES; i++) {
+        const double peak = profile->peak_flop_per_s[i];
+        const double achievable = profile->achievable_flop_per_s[i];
+        if ((peak > 0) == (achievable > 0) && achievable <= peak)
+            continue;
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "%s: facts.achievable_%s_flop_per_s must be given together with "
+                    "peak_%s_flop_per_s and be no larger",
+                    profile->file, dtype_name(i), dtype_name(i));
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* Shah et al., "FlashAttention-3" (2024): FlashAttention-2 reaches 35 % of peak on an H100.
+ * Taken where a file has no part of the peak for a kind of attention, so that its roofline
+ * isn't the peak itself. */
+#define ASSUMED_ATTENTION_FRAC 0.35
+
+static void assume_attention(Profile *profile)
+{
+    double *const fracs[] = {
+        &profile->attention_forward_frac, &profile->attention_backward_frac,
+        &profile->cudnn_attention_forward_frac, &profile->cudnn_attention_backward_frac};
+    for (gsize i = 0; i < G_N_ELEMENTS(fracs); i++) {
+        if (*fracs[i] == 0)
+            *fracs[i] = ASSUMED_ATTENTION_FRAC;
+    }
+}
+
+gboolean profile_read_facts(const JsonIn *root, GPtrArray *unknown, Profile *profile,
+                            GError **error)
+{
+    g_autoptr(GStringChunk) paths = g_string_chunk_new(64);
+    const char *names[G_N_ELEMENTS(facts) + 1] = {NULL};
+    JsonIn in = {0};
+    if (!json_in_object(root, "facts", TRUE, paths, &in, error))
+        return FALSE;
+    for (gsize i = 0; i < G_N_ELEMENTS(facts); i++)
+        names[i] = facts[i].name;
+    if (!json_in_check_members(&in, names, NULL, NULL, unknown, error))
+        return FALSE;
+    for (gsize i = 0; i < G_N_ELEMENTS(facts); i++) {
+        if (!fact_read(&in, &facts[i], unknown, profile, error))
+            return FALSE;
+    }
+    assume_attention(profile);
+    return rates_check(profile, error);
+}
+
+static gboolean name_error(const JsonIn *in, const char *key, const char *value, GError **error)
+{
+    g_autofree char *quoted = g_strescape(value, NULL);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s.%s: there is no %s \"%.60s\"",
+                in->file, in->path, key, key, quoted);
+    return FALSE;
+}
+
+static gboolean dimensions_read(const JsonIn *entry, GPtrArray *unknown, Kernel *kernel,
+                                GError **error)
+{
+    g_autoptr(GStringChunk) paths = g_string_chunk_new(64);
+    const char *const *names = kernel_dimension_names(kernel->op);
+    const char *members[KERNEL_MAX_DIMENSIONS + 1] = {NULL};
+    JsonIn in = {0};
+    if (!json_in_object(entry, "dimensions", TRUE, paths, &in, error))
+        return FALSE;
+    for (int i = 0; i < KERNEL_MAX_DIMENSIONS && names[i]; i++) {
+        members[i] = names[i];
+        const gboolean optional = kernel_dimension_is_optional(names[i]);
+        const gboolean may_be_zero = optional || strcmp(names[i], "causal") == 0;
+        if (!json_in_int(&in, names[i], !optional, may_be_zero ? 0 : 1, LARGEST_SIZE,
+                         &kernel->dimension[i], error))
+            return FALSE;
+    }
+    return json_in_check_members(&in, members, NULL, NULL, unknown, error);
+}
+
+static gboolean times_read(const JsonIn *in, ProfileEntry *entry, GError **error)
+{
+    double p10_s = 0, p90_s = 3600;
+    if (!json_in_double(in, "time_s", TRUE, 1e-9, 3600, &entry->time_s, error) ||
+        !json_in_double(in, "p10_s", FALSE, 1e-9, 3600, &p10_s, error) ||
+        !json_in_double(in, "p90_s", FALSE, 1e-9, 3600, &p90_s, error) ||
+        !json_in_double(in, "sustained_s", FALSE, 1e-9, 3600, &entry->sustained_s, error) ||
+        !json_in_bool(in, "probe", FALSE, &entry->probe, error))
+        return FALSE;
+    if (p10_s <= entry->time_s && entry->time_s <= p90_s)
+        return TRUE;
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                "%s: %s.time_s: the median %g must lie between p10_s and p90_s", in->file,
+                in->path, entry->time_s);
+    return FALSE;
+}
+
+static gboolean entry_read(const JsonIn *in, GPtrArray *unknown, ProfileEntry *entry,
+                           GError **error)
+{
+    static const char *const members[] = {"op",          "dtype", "dimensions",     "time_s",
+                                          "p10_s",       "p90_s", "implementation", "probe",
+                                          "sustained_s", NULL};
+    const char *op = NULL, *dtype = NULL, *implementation = NULL;
+    if (!json_in_check_members(in, members, NULL, NULL, unknown, error) ||
+        !json_in_string(in, "op", TRUE, &op, error) ||
+        !json_in_string(in, "dtype", TRUE, &dtype, error) ||
+        !json_in_string(in, "implementation", FALSE, &implementation, error))
+        return FALSE;
+    if (!kernel_op_parse(op, &entry->kernel.op))
+        return name_error(in, "op", op, error);
+    if (!dtype_parse(dtype, &entry->kernel.dtype))
+        return name_error(in, "dtype", dtype, error);
+    return dimensions_read(in, unknown, &entry->kernel, error) && times_read(in, entry, error);
+}
+
+/* An overlay may measure again what the profile has; in one file a kernel stands once. */
+static gboolean entry_add(const JsonIn *in, GHashTable *seen, const ProfileEntry *entry,
+                          Profile *profile, GError **error)
+{
+    const Kernel key = profile_key(&entry->kernel);
+    if (!g_hash_table_add(seen, g_memdup2(&key, sizeof key))) {
+        g_set_error(
+            error, ZEROSIM_ERROR, ERROR_INPUT,
+            "%s: %s: the same kernel and shape stands in an earlier entry; keep the one "
+            "PyTorch runs",
+            in->file, in->path);
+        return FALSE;
+    }
+    profile_add_entry(profile, entry);
+    return TRUE;
+}
+
+gboolean profile_read_kernels(const JsonIn *root, GPtrArray *unknown, Profile *profile,
+                              GError **error)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(kernel_hash, kernel_equal, g_free, NULL);
+    const json_t *kernels = json_object_get(root->object, "kernels");
+    for (size_t i = 0; i < json_array_size(kernels); i++) {
+        g_autofree char *path = g_strdup_printf("kernels[%zu]", i);
+        const JsonIn in = {json_array_get(kernels, i), root->file, path};
+        ProfileEntry entry = {.source = profile->derived_from ? TIME_DERIVED : TIME_MEASURED};
+        if (!entry_read(&in, unknown, &entry, error) ||
+            !entry_add(&in, seen, &entry, profile, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean profile_check_sections(const JsonIn *root, GError **error)
+{
+    for (const char *const *name = profile_sections; *name; name++) {
+        const json_t *section = json_object_get(root->object, *name);
+        if (section && !json_is_array(section)) {
+            g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s: must be an array",
+                        root->file, *name);
+            return FALSE;
+        }
+        for (size_t i = 0; i < json_array_size(section); i++) {
+            if (json_is_object(json_array_get(section, i)))
+                continue;
+            g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s[%zu]: must be an object",
+                        root->file, *name, i);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
