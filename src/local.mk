@@ -61,8 +61,9 @@ libzerosim_a_SOURCES += \
 libzerosim_a_SOURCES += \
 	%reldir%/timeline.c %reldir%/timeline.h %reldir%/sim.h %reldir%/sim_collective.c \
 	%reldir%/sim_collective.h %reldir%/sim_engine.c %reldir%/sim_engine.h \
-	%reldir%/sim_facts.c %reldir%/sim_facts.h %reldir%/sim_groups.c \
-	%reldir%/sim_groups.h %reldir%/sim_network.c %reldir%/sim_network.h \
+	%reldir%/sim_facts.c %reldir%/sim_facts.h %reldir%/sim_fold.c %reldir%/sim_fold.h %reldir%/sim_groups.c \
+	%reldir%/sim_groups.h %reldir%/sim_interference.c %reldir%/sim_interference.h \
+	%reldir%/sim_network.c %reldir%/sim_network.h \
 	%reldir%/sim_platform.c %reldir%/sim_program.c %reldir%/sim_program.h \
 	%reldir%/sim_replay.c %reldir%/sim_replay.h %reldir%/sim_run.c %reldir%/sim_version.c \
 	%reldir%/sim_version.h

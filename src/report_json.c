@@ -80,8 +80,9 @@ static json_t *confidence_object(const Result *result)
         g_autofree char *name = g_strdup_printf("%s_frac", time_source_name((TimeSource)s));
         json_object_set_new(kernels, name, json_real(result->kernel_source_frac[s]));
     }
-    return json_pack("{s:o, s:{s:f, s:f}, s:o}", "kernels", kernels, "comm", "fitted_frac",
+    return json_pack("{s:o, s:{s:f, s:f}, s:s, s:o}", "kernels", kernels, "comm", "fitted_frac",
                      result->comm_fitted_frac, "modelled_frac", result->comm_modelled_frac,
+                     "overlap", result->overlap_is_modelled ? "modelled" : "none",
                      "expected_error_frac", expected_error_object(&result->expected_error));
 }
 

@@ -75,9 +75,11 @@ gboolean trace_ranks_check(const char *list, GError **error)
 
 static gboolean are_alike(const Job *job, const Timeline *timeline, int a, int b)
 {
-    gsize bytes = sizeof(double) * (gsize)(timeline->first[a + 1] - timeline->first[a]);
+    gsize bytes = sizeof(double) * (gsize)timeline->n_ops[a];
     if (job->program_of_rank[a] != job->program_of_rank[b])
         return FALSE;
+    if (timeline->first[a] == timeline->first[b])
+        return TRUE;
     return memcmp(&timeline->start_s[timeline->first[a]],
                   &timeline->start_s[timeline->first[b]], bytes) == 0 &&
            memcmp(&timeline->end_s[timeline->first[a]], &timeline->end_s[timeline->first[b]],

@@ -32,14 +32,20 @@ typedef struct {
     GArray *links;       /* LinkUse, in order of name; no engine links */
     GArray *collectives; /* CollectiveUse, of rank 0's collectives in the order of its list */
     gint64 n_flows;
-    int n_steps;        /* simulated until steady */
-    gboolean is_steady; /* FALSE: steps still differed when it gave up */
+    gboolean overlap_is_modelled; /* kernels beside collectives lost what nobody has measured */
+    int n_steps;                  /* simulated until steady */
+    gboolean is_steady;           /* FALSE: steps still differed when it gave up */
 } SimResult;
 
-/* Errors: ERROR_SIMULATION for a deadlock (names the first stuck op and rank) or a crash;
- * ERROR_INPUT for a route that the platform lacks. */
-SimResult *sim_run(const Cluster *cluster, const Job *job, const NcclOptions *nccl,
-                   GError **error);
+/* The profile says what a collective takes from kernels beside it; NULL: nothing. Errors:
+ * ERROR_SIMULATION for a deadlock (names the first stuck op and rank) or a crash; ERROR_INPUT
+ * for a route that the platform lacks. */
+SimResult *sim_run(const Cluster *cluster, const Job *job, const Profile *profile,
+                   const NcclOptions *nccl, GError **error);
+/* The same without short cuts: every rank, and every flow of every collective. The times are
+ * equal, to rounding. */
+SimResult *sim_run_whole(const Cluster *cluster, const Job *job, const Profile *profile,
+                         const NcclOptions *nccl, GError **error);
 void sim_result_free(SimResult *result);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SimResult, sim_result_free)
 

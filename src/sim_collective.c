@@ -5,6 +5,8 @@
  * of it. */
 #include "sim_collective.h"
 
+#include "sim_interference.h"
+
 #include <simgrid/actor.h>
 #include <simgrid/engine.h>
 #include <stdlib.h>
@@ -40,9 +42,11 @@ static void player_actor(int argc, char *argv[])
     SimPlayer *player = sg_actor_self_get_data();
     SimConductor *conductor = player->conductor;
     sg_comm_t *comms = player->comms;
-    for (int round = 0; round < conductor->n_rounds; round++) {
+    for (;;) {
         int n_in, n;
         sg_barrier_wait(conductor->start);
+        if (conductor->is_over)
+            return;
         n = player_start(player, comms, &n_in);
         for (int i = 0; i < n; i++) {
             sg_comm_wait(comms[i]);
@@ -130,15 +134,6 @@ static void player_start_actor(SimPlayer *player)
     sg_actor_start(actor, player_actor, 0, NULL);
 }
 
-static int rounds_count(const SimConductor *conductor)
-{
-    const GArray *plan_of = conductor->group->plan_of;
-    int n = 0;
-    for (guint k = 0; k < plan_of->len; k++)
-        n += plan_at(conductor, g_array_index(plan_of, int, k))->flows->len > 0;
-    return n * conductor->replay->n_steps;
-}
-
 SimConductor *sim_conductor_new(const SimReplay *replay, const SimGroup *group,
                                 SimNetwork *network)
 {
@@ -151,7 +146,7 @@ SimConductor *sim_conductor_new(const SimReplay *replay, const SimGroup *group,
     conductor->players = g_hash_table_new(NULL, NULL);
     conductor->player_order = g_ptr_array_new();
     conductor->uses = g_new0(SimPlanUse, group->plans->len + 1);
-    conductor->n_rounds = rounds_count(conductor);
+    conductor->flow_s = g_new0(double, group->plans->len + 1);
     hops_add(conductor);
     conductor->start = sg_barrier_init(conductor->player_order->len + 1);
     conductor->flowed = sg_sem_init(0);
@@ -172,7 +167,7 @@ static void engines_add(SimConductor *conductor, const SimHop *hop, gboolean *kn
     }
 }
 
-void sim_conductor_route(SimConductor *conductor)
+static void conductor_route(SimConductor *conductor)
 {
     g_autofree gboolean *known = g_new0(gboolean, conductor->network->links->len + 1);
     for (guint i = 0; i < conductor->hops->len; i++) {
@@ -182,6 +177,39 @@ void sim_conductor_route(SimConductor *conductor)
             _exit(EXIT_FAILURE); /* where others abort; the parent knows the ranks */
         engines_add(conductor, hop, known);
     }
+}
+
+/* Groups whose flows meet on a link are not alone; owner: by link, who crosses it. */
+static void owners_note(SimConductor *conductor, SimConductor **owner)
+{
+    for (guint i = 0; i < conductor->hops->len; i++) {
+        const SimHop *hop = g_ptr_array_index(conductor->hops, i);
+        for (int l = 0; l < hop->route.n_links + hop->route.n_engine_links; l++) {
+            SimConductor **other = &owner[hop->route.links[l]];
+            if (*other && *other != conductor)
+                (*other)->is_alone = conductor->is_alone = FALSE;
+            *other = conductor;
+        }
+    }
+}
+
+void sim_conductors_route(GPtrArray *conductors)
+{
+    g_autofree SimConductor **owner = NULL;
+    for (guint c = 0; c < conductors->len; c++) {
+        SimConductor *conductor = g_ptr_array_index(conductors, c);
+        conductor_route(conductor);
+        if (!owner)
+            owner = g_new0(SimConductor *, conductor->network->links->len + 1);
+        conductor->is_alone = !conductor->replay->whole;
+        owners_note(conductor, owner);
+    }
+}
+
+void sim_conductor_end(SimConductor *conductor)
+{
+    conductor->is_over = TRUE;
+    sg_barrier_wait(conductor->start);
 }
 
 static void engines_set(const SimConductor *conductor, const CollectivePlan *plan,
@@ -206,6 +234,23 @@ static void ceiling_sleep(const SimConductor *conductor, const CollectivePlan *p
         sg_actor_sleep_for(left_s);
 }
 
+double sim_conductor_interference_frac(const SimConductor *conductor, int k)
+{
+    int plan = g_array_index(conductor->group->plan_of, int, k);
+    return sim_interference_frac(conductor->replay->profile, plan_at(conductor, plan));
+}
+
+static void flows_run(SimConductor *conductor, const CollectivePlan *plan)
+{
+    double start_s = simgrid_get_clock();
+    engines_set(conductor, plan, sim_network_engage);
+    conductor->n_flowing = (int)plan->flows->len;
+    sg_barrier_wait(conductor->start);
+    sg_sem_acquire(conductor->flowed);
+    engines_set(conductor, plan, sim_network_disengage);
+    conductor->flow_s[conductor->plan] = simgrid_get_clock() - start_s;
+}
+
 void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step)
 {
     double start_s = simgrid_get_clock();
@@ -214,11 +259,10 @@ void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step)
     if (plan->flows->len == 0)
         return;
     sg_actor_sleep_for(plan->latency_s);
-    engines_set(conductor, plan, sim_network_engage);
-    conductor->n_flowing = (int)plan->flows->len;
-    sg_barrier_wait(conductor->start);
-    sg_sem_acquire(conductor->flowed);
-    engines_set(conductor, plan, sim_network_disengage);
+    if (conductor->is_alone && conductor->flow_s[conductor->plan] > 0)
+        sg_actor_sleep_for(conductor->flow_s[conductor->plan]);
+    else
+        flows_run(conductor, plan);
     ceiling_sleep(conductor, plan, start_s);
     if (!is_last_step)
         return;

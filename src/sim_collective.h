@@ -52,8 +52,11 @@ struct _SimConductor {
     GArray *engines;         /* SimEngine */
     GPtrArray *player_order; /* SimPlayer * */
     GHashTable *players;     /* sg_host_t → SimPlayer * */
-    int n_rounds;            /* collectives with flows, all steps */
-    int plan;                /* that of the running collective */
+    gboolean
+        is_alone; /* no other group's flows cross its links, so a plan's always take as long */
+    double *flow_s; /* by plan: how long, once known; 0: not yet */
+    gboolean is_over;
+    int plan; /* that of the running collective */
     int n_flowing;
     sg_bar_t start;
     sg_sem_t flowed;
@@ -64,8 +67,14 @@ struct _SimConductor {
 SimConductor *sim_conductor_new(const SimReplay *replay, const SimGroup *group,
                                 SimNetwork *network);
 
-/* In an actor, before the first collective. */
-void sim_conductor_route(SimConductor *conductor);
+/* In an actor, before the first collective; all of a replay. */
+void sim_conductors_route(GPtrArray *conductors);
+
+/* In an actor, after the last collective. */
+void sim_conductor_end(SimConductor *conductor);
+
+/* What the k-th collective of a step takes from kernels beside it. */
+double sim_conductor_interference_frac(const SimConductor *conductor, int k);
 
 /* In an actor: runs the k-th collective of a step, from the moment that all ranks are there. */
 void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step);

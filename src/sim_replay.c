@@ -12,6 +12,7 @@
 #include <simgrid/actor.h>
 #include <simgrid/config.h>
 #include <simgrid/engine.h>
+#include <simgrid/exec.h>
 #include <string.h>
 #include <xbt/config.h>
 
@@ -20,13 +21,18 @@
 /* SimGrid takes dates that are this close for one (its default: 1 ns). */
 #define TIMING_PRECISION_S 1e-13
 
+/* Work that no simulation sees the end of. */
+#define ENDLESS_FLOP 1e30
+
 typedef struct _World World;
 typedef struct _Group Group;
 
-/* A rank on its way through the steps. Arrays by stream, then by segment of the step. */
+/* A class of equal ranks on its way through the steps. Arrays by stream, then by segment of the
+ * step. */
 typedef struct {
     World *world;
     const SimProgram *program;
+    sg_host_t host;
     int ended[N_STREAMS]; /* segments, over all steps */
     int n_segments[N_STREAMS];
     double *start_s[N_STREAMS], *end_s[N_STREAMS];
@@ -35,6 +41,8 @@ typedef struct {
     sg_sem_t wake[N_STREAMS];        /* made when first needed */
     Group *group[MAX_COMMUNICATORS]; /* NULL: no collectives */
     gboolean is_at_collective[MAX_COMMUNICATORS];
+    sg_exec_t
+        occupation[MAX_COMMUNICATORS]; /* what NCCL's kernel holds of the GPU; NULL: none */
 } Rank;
 
 typedef struct {
@@ -56,9 +64,11 @@ struct _Group {
 struct _World {
     const SimReplay *replay;
     GPtrArray *conductors; /* SimConductor *, by group */
-    Rank *ranks;
-    int n_ranks;
+    Rank *ranks;           /* by class */
+    int n_classes;
     gboolean is_routed;
+    int n_stream_actors, n_at_work;
+    sg_sem_t ended; /* raised for each when the last one has done its work */
 };
 
 /* Whether the stream's next segment may start: what it needs has ended, and so has all of the
@@ -80,6 +90,28 @@ static gboolean stream_has_ended(const Rank *rank, Stream stream)
     return rank->ended[stream] == n_steps * rank->n_segments[stream];
 }
 
+/* NCCL's kernel holds its part of the GPU while it waits for other ranks too. What an endless
+ * execution takes by its bound, SimGrid gives to no other. */
+static void occupation_begin(Rank *rank, int communicator, double frac)
+{
+    if (frac <= 0)
+        return;
+    sg_exec_t exec = sg_actor_exec_init(ENDLESS_FLOP);
+    sg_exec_set_host(exec, rank->host);
+    sg_exec_set_bound(exec, frac * sg_host_get_speed(rank->host));
+    sg_exec_start(exec);
+    rank->occupation[communicator] = exec;
+}
+
+/* SimGrid's C API can't free what it has cancelled: that stays until the child ends. */
+static void occupation_end(Rank *rank, int communicator)
+{
+    if (!rank->occupation[communicator])
+        return;
+    sg_exec_cancel(rank->occupation[communicator]);
+    rank->occupation[communicator] = NULL;
+}
+
 /* The rank's stream of a communicator has reached its next collective, or not. */
 static void collective_arrive(Rank *rank, int communicator)
 {
@@ -87,8 +119,10 @@ static void collective_arrive(Rank *rank, int communicator)
     if (!group || rank->is_at_collective[communicator] ||
         stream_has_ended(rank, group->stream) || !segment_is_ready(rank, group->stream))
         return;
+    int k = rank->ended[group->stream] % rank->n_segments[group->stream];
     rank->is_at_collective[communicator] = TRUE;
-    if (++group->n_at_collective == group->group->n_members && group->conductor_is_blocked) {
+    occupation_begin(rank, communicator, sim_conductor_interference_frac(group->conductor, k));
+    if (++group->n_at_collective == group->group->n_classes && group->conductor_is_blocked) {
         group->conductor_is_blocked = FALSE;
         sg_sem_release(group->all_at_collective);
     }
@@ -117,6 +151,15 @@ static void segment_end(Rank *rank, Stream stream, double start_s)
     rank->ended[stream]++;
 }
 
+/* SimGrid cancels what an actor has started when it ends: all stay until the last may go. */
+static void stream_actor_leave(World *world)
+{
+    if (--world->n_at_work == 0)
+        for (int i = 0; i < world->n_stream_actors; i++)
+            sg_sem_release(world->ended);
+    sg_sem_acquire(world->ended);
+}
+
 static void stream_actor(int argc, char *argv[])
 {
     (void)argc;
@@ -139,30 +182,32 @@ static void stream_actor(int argc, char *argv[])
         segment_end(rank, stream, start_s);
         rank_advance(rank);
     }
+    stream_actor_leave(rank->world);
 }
 
-static Rank *group_rank(const Group *group, int member)
+static Rank *group_rank(const Group *group, int index)
 {
-    return &group->world->ranks[group->group->members[member]];
+    return &group->world->ranks[group->group->classes[index]];
 }
 
 /* The last rank's arrival starts a collective, and all leave it together. */
 static void collective_run(Group *group, int k, gboolean is_last_step)
 {
-    int n_members = group->group->n_members;
-    if (group->n_at_collective < n_members) {
+    int n_classes = group->group->n_classes;
+    if (group->n_at_collective < n_classes) {
         group->conductor_is_blocked = TRUE;
         sg_sem_acquire(group->all_at_collective);
     }
     double start_s = simgrid_get_clock();
     sim_conductor_run(group->conductor, k, is_last_step);
     group->n_at_collective = 0;
-    for (int m = 0; m < n_members; m++) {
+    for (int m = 0; m < n_classes; m++) {
         Rank *rank = group_rank(group, m);
         rank->is_at_collective[group->group->communicator] = FALSE;
+        occupation_end(rank, group->group->communicator);
         segment_end(rank, group->stream, start_s);
     }
-    for (int m = 0; m < n_members; m++)
+    for (int m = 0; m < n_classes; m++)
         rank_advance(group_rank(group, m));
 }
 
@@ -172,8 +217,7 @@ static void world_route(World *world)
     if (world->is_routed)
         return;
     world->replay->outcome->progress = SIM_ROUTING;
-    for (guint g = 0; g < world->conductors->len; g++)
-        sim_conductor_route(g_ptr_array_index(world->conductors, g));
+    sim_conductors_route(world->conductors);
     world->replay->outcome->progress = SIM_RUNNING;
     world->is_routed = TRUE;
 }
@@ -185,11 +229,12 @@ static void conductor_actor(int argc, char *argv[])
     Group *group = sg_actor_self_get_data();
     int n_steps = group->world->replay->n_steps;
     world_route(group->world);
-    for (int m = 0; m < group->group->n_members; m++)
+    for (int m = 0; m < group->group->n_classes; m++)
         collective_arrive(group_rank(group, m), group->group->communicator);
     for (int step = 0; step < n_steps; step++)
         for (int k = 0; k < (int)group->group->plan_of->len; k++)
             collective_run(group, k, step == n_steps - 1);
+    sim_conductor_end(group->conductor);
 }
 
 static void actor_start(const char *name, sg_host_t host, void (*code)(int, char *[]),
@@ -200,13 +245,14 @@ static void actor_start(const char *name, sg_host_t host, void (*code)(int, char
     sg_actor_start(actor, code, 0, NULL);
 }
 
-static void rank_start(World *world, int r)
+static void rank_start(World *world, int class)
 {
     const SimReplay *replay = world->replay;
-    Rank *rank = &world->ranks[r];
-    sg_host_t host = sg_host_by_name(cluster_gpu(replay->cluster, r)->gpu_host);
+    int leader = replay->fold->leader[class];
+    Rank *rank = &world->ranks[class];
     rank->world = world;
-    rank->program = g_ptr_array_index(replay->programs, replay->job->program_of_rank[r]);
+    rank->program = g_ptr_array_index(replay->programs, replay->job->program_of_rank[leader]);
+    rank->host = sg_host_by_name(cluster_gpu(replay->cluster, leader)->gpu_host);
     for (int s = 0; s < N_STREAMS; s++) {
         int n = rank->n_segments[s] = sim_program_n_segments(rank->program, (Stream)s);
         if (n == 0)
@@ -217,7 +263,8 @@ static void rank_start(World *world, int r)
             continue;
         StreamActor *actor = g_new(StreamActor, 1);
         *actor = (StreamActor){.rank = rank, .stream = (Stream)s};
-        actor_start(stream_name((Stream)s), host, stream_actor, actor);
+        world->n_stream_actors = ++world->n_at_work;
+        actor_start(stream_name((Stream)s), rank->host, stream_actor, actor);
     }
 }
 
@@ -231,7 +278,7 @@ static void group_start(World *world, const SimGroup *sim_group, SimNetwork *net
     group->conductor = sim_conductor_new(world->replay, sim_group, network);
     group->all_at_collective = sg_sem_init(0);
     g_ptr_array_add(world->conductors, group->conductor);
-    for (int m = 0; m < sim_group->n_members; m++)
+    for (int m = 0; m < sim_group->n_classes; m++)
         group_rank(group, m)->group[sim_group->communicator] = group;
     actor_start("conductor", sg_host_by_name(first->gpu_host), conductor_actor, group);
 }
@@ -241,7 +288,7 @@ static void stuck_find(const World *world)
 {
     SimOutcome *outcome = world->replay->outcome;
     outcome->stuck_rank = outcome->stuck_op = -1;
-    for (int r = 0; r < world->n_ranks && outcome->stuck_rank < 0; r++) {
+    for (int r = 0; r < world->n_classes && outcome->stuck_rank < 0; r++) {
         const Rank *rank = &world->ranks[r];
         for (int s = 0; s < N_STREAMS; s++) {
             if (stream_has_ended(rank, (Stream)s))
@@ -251,7 +298,7 @@ static void stuck_find(const World *world)
             int op = sim_program_op(rank->program, (Stream)s, segment, 0);
             if (outcome->stuck_rank < 0 || op < outcome->stuck_op)
                 outcome->stuck_op = op;
-            outcome->stuck_rank = r;
+            outcome->stuck_rank = world->replay->fold->leader[r];
         }
     }
 }
@@ -261,7 +308,7 @@ static void steps_conclude(const World *world)
     SimOutcome *outcome = world->replay->outcome;
     int last = world->replay->n_steps - 1;
     double first_s = G_MAXDOUBLE;
-    for (int r = 0; r < world->n_ranks; r++) {
+    for (int r = 0; r < world->n_classes; r++) {
         for (int step = 0; step <= last; step++)
             outcome->step_end_s[step] =
                 MAX(outcome->step_end_s[step], world->ranks[r].step_end_s[step]);
@@ -278,14 +325,14 @@ static void timeline_fill(const World *world)
     Timeline *timeline = replay->timeline;
     int last = replay->n_steps - 1;
     double origin_s = last > 0 ? replay->outcome->step_end_s[last - 1] : 0;
-    for (int r = 0; r < world->n_ranks; r++) {
+    for (int r = 0; r < world->n_classes; r++) {
         const Rank *rank = &world->ranks[r];
+        gint64 first = timeline->first[replay->fold->leader[r]];
         double begin_s = last > 0 ? rank->step_end_s[last - 1] : 0;
         sim_program_spread(rank->program, rank->start_s, rank->end_s, begin_s,
-                           &timeline->start_s[timeline->first[r]],
-                           &timeline->end_s[timeline->first[r]]);
+                           &timeline->start_s[first], &timeline->end_s[first]);
     }
-    for (int i = 0; i < timeline->first[timeline->n_ranks]; i++) {
+    for (gint64 i = 0; i < timeline->n_times; i++) {
         timeline->start_s[i] -= origin_s;
         timeline->end_s[i] -= origin_s;
     }
@@ -314,17 +361,18 @@ static void links_write(const SimNetwork *network, FILE *file)
 void sim_replay_run(void *data)
 {
     SimReplay *replay = data;
-    World world = {.replay = replay, .n_ranks = replay->job->n_ranks};
+    World world = {.replay = replay, .n_classes = replay->fold->n_classes};
     sim_engine_load(replay->cluster->xml_file);
     sg_cfg_set_int("contexts/stack-size", STACK_KIB);
     sg_cfg_set_double("surf/precision", TIMING_PRECISION_S);
     replay->outcome->progress = SIM_STARTING;
     SimNetwork *network = sim_network_open();
-    world.ranks = g_new0(Rank, world.n_ranks);
+    world.ranks = g_new0(Rank, world.n_classes);
     world.conductors = g_ptr_array_new();
+    world.ended = sg_sem_init(0);
     for (guint g = 0; g < replay->groups->len; g++)
         group_start(&world, g_ptr_array_index(replay->groups, g), network);
-    for (int r = 0; r < world.n_ranks; r++)
+    for (int r = 0; r < world.n_classes; r++)
         rank_start(&world, r);
     simgrid_run();
     stuck_find(&world);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "sim.h"
+#include "sim_fold.h"
 #include "sim_program.h"
 
 #include <stdio.h>
@@ -28,6 +29,8 @@ typedef struct {
     int communicator;
     int *members; /* ranks, ascending */
     int n_members;
+    int *classes; /* of the members, ascending */
+    int n_classes;
     GPtrArray *plans; /* CollectivePlan *, distinct */
     GArray *plan_of;  /* int: the plan of the k-th collective of a step */
 } SimGroup;
@@ -35,6 +38,9 @@ typedef struct {
 typedef struct {
     const Cluster *cluster;
     const Job *job;
+    const Profile *profile; /* NULL: collectives take nothing from kernels */
+    gboolean whole;         /* no short cuts */
+    SimFold *fold;
     GPtrArray *programs; /* SimProgram *, one for each of the job's */
     GPtrArray *groups;   /* SimGroup *, by communicator; those with collectives */
     int n_steps;

@@ -29,6 +29,7 @@ void sim_result_free(SimResult *result)
 
 static void replay_free(SimReplay *replay)
 {
+    g_clear_pointer(&replay->fold, sim_fold_free);
     g_ptr_array_unref(replay->programs);
     g_clear_pointer(&replay->groups, g_ptr_array_unref);
     timeline_free(replay->timeline);
@@ -45,7 +46,6 @@ static SimReplay *replay_new(const Cluster *cluster, const Job *job)
     replay->cluster = cluster;
     replay->job = job;
     replay->programs = g_ptr_array_new_with_free_func((GDestroyNotify)sim_program_free);
-    replay->timeline = timeline_new(job);
     replay->outcome = mmap(NULL, sizeof *replay->outcome, PROT_READ | PROT_WRITE,
                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     replay->links = tmpfile();
@@ -168,17 +168,18 @@ static SimResult *result_new(SimReplay *replay)
     result->timeline->step_time_s = step_time_s(replay->outcome, replay->n_steps - 1);
     result->links = links_read(replay->links);
     result->collectives = sim_groups_uses(replay, &result->n_flows);
+    result->overlap_is_modelled = replay->profile != NULL && replay->groups->len > 0;
     result->n_steps = replay->n_steps;
     result->is_steady = is_steady(replay);
     return result;
 }
 
-SimResult *sim_run(const Cluster *cluster, const Job *job, const NcclOptions *nccl,
-                   GError **error)
+static SimResult *replay_simulate(SimReplay *replay, const NcclOptions *nccl, GError **error)
 {
-    g_autoptr(SimReplay) replay = replay_new(cluster, job);
-    g_assert(job->n_ranks <= cluster_n_ranks(cluster));
-    replay->groups = sim_groups_build(replay, nccl, error);
+    g_assert(replay->job->n_ranks <= cluster_n_ranks(replay->cluster));
+    replay->fold = sim_fold_new(replay->cluster, replay->job, replay->whole);
+    replay->timeline = timeline_new(replay->job, replay->fold->class_of_rank, error);
+    replay->groups = replay->timeline ? sim_groups_build(replay, nccl, error) : NULL;
     if (!replay->groups)
         return NULL;
     for (guint i = 0; i < G_N_ELEMENTS(attempts); i++) {
@@ -188,4 +189,22 @@ SimResult *sim_run(const Cluster *cluster, const Job *job, const NcclOptions *nc
             break;
     }
     return result_new(replay);
+}
+
+SimResult *sim_run(const Cluster *cluster, const Job *job, const Profile *profile,
+                   const NcclOptions *nccl, GError **error)
+{
+    g_autoptr(SimReplay) replay = replay_new(cluster, job);
+    replay->profile = profile;
+    replay->whole = sim_fold_platform_varies(cluster);
+    return replay_simulate(replay, nccl, error);
+}
+
+SimResult *sim_run_whole(const Cluster *cluster, const Job *job, const Profile *profile,
+                         const NcclOptions *nccl, GError **error)
+{
+    g_autoptr(SimReplay) replay = replay_new(cluster, job);
+    replay->profile = profile;
+    replay->whole = TRUE;
+    return replay_simulate(replay, nccl, error);
 }

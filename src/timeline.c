@@ -3,42 +3,66 @@
  * them is sim_replay.c's work. */
 #include "timeline.h"
 
+#include "error.h"
+
 #include <sys/mman.h>
 
 static size_t times_bytes(const Timeline *timeline)
 {
-    return sizeof(double) * (size_t)MAX(1, timeline->first[timeline->n_ranks]);
+    return sizeof(double) * (size_t)MAX(1, timeline->n_times);
 }
 
+/* NULL: no memory. */
 static double *times_new(const Timeline *timeline)
 {
     void *times = mmap(NULL, times_bytes(timeline), PROT_READ | PROT_WRITE,
                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (times == MAP_FAILED)
-        g_error("no memory for a timeline of %zu bytes", times_bytes(timeline));
-    return times;
+    return times == MAP_FAILED ? NULL : times;
 }
 
-Timeline *timeline_new(const Job *job)
+/* Ranks' offsets, classes one behind the other. */
+static void ranks_number(Timeline *timeline, const Job *job, const int *class_of_rank)
 {
-    Timeline *timeline = g_new0(Timeline, 1);
+    g_autofree gint64 *first_of_class = g_new(gint64, job->n_ranks);
+    int n_classes = 0;
+    for (int rank = 0; rank < job->n_ranks; rank++) {
+        int class = class_of_rank ? class_of_rank[rank] : rank;
+        timeline->n_ops[rank] = schedule_n_ops(job_program(job, rank));
+        g_assert(class <= n_classes);
+        if (class == n_classes) {
+            first_of_class[n_classes++] = timeline->n_times;
+            timeline->n_times += timeline->n_ops[rank];
+        }
+        timeline->first[rank] = first_of_class[class];
+    }
+}
+
+Timeline *timeline_new(const Job *job, const int *class_of_rank, GError **error)
+{
+    g_autoptr(Timeline) timeline = g_new0(Timeline, 1);
     timeline->n_ranks = job->n_ranks;
-    timeline->first = g_new(int, job->n_ranks + 1);
-    timeline->first[0] = 0;
-    for (int rank = 0; rank < job->n_ranks; rank++)
-        timeline->first[rank + 1] =
-            timeline->first[rank] + schedule_n_ops(job_program(job, rank));
+    timeline->n_ops = g_new(int, job->n_ranks);
+    timeline->first = g_new(gint64, job->n_ranks);
+    ranks_number(timeline, job, class_of_rank);
     timeline->start_s = times_new(timeline);
     timeline->end_s = times_new(timeline);
-    return timeline;
+    if (timeline->start_s && timeline->end_s)
+        return g_steal_pointer(&timeline);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_SIMULATION,
+                "no memory for a timeline of %" G_GINT64_FORMAT " ops (%.1f GiB)",
+                timeline->n_times, 2.0 * (double)times_bytes(timeline) / (1 << 30));
+    return NULL;
 }
 
 void timeline_free(Timeline *timeline)
 {
     if (!timeline)
         return;
-    munmap(timeline->start_s, times_bytes(timeline));
-    munmap(timeline->end_s, times_bytes(timeline));
+    if (timeline->start_s)
+        munmap(timeline->start_s, times_bytes(timeline));
+    if (timeline->end_s)
+        munmap(timeline->end_s, times_bytes(timeline));
+    g_free(timeline->n_ops);
     g_free(timeline->first);
     g_free(timeline);
 }
@@ -57,11 +81,16 @@ int timeline_last_rank(const Timeline *timeline)
 {
     int last = 0;
     double last_s = -G_MAXDOUBLE;
-    for (int rank = 0; rank < timeline->n_ranks; rank++)
-        for (int op = timeline->first[rank]; op < timeline->first[rank + 1]; op++)
-            if (timeline->end_s[op] > last_s) {
+    gint64 seen = 0; /* times of lower ranks */
+    for (int rank = 0; rank < timeline->n_ranks; rank++) {
+        gint64 first = timeline->first[rank];
+        for (gint64 i = MAX(first, seen); i < first + timeline->n_ops[rank]; i++) {
+            seen = i + 1;
+            if (timeline->end_s[i] > last_s) {
                 last = rank;
-                last_s = timeline->end_s[op];
+                last_s = timeline->end_s[i];
             }
+        }
+    }
     return last;
 }

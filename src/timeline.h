@@ -10,14 +10,19 @@ G_BEGIN_DECLS
 
 typedef struct {
     int n_ranks;
-    int *first;      /* rank → offset of its op 0 in the arrays; n_ranks + 1 entries */
+    int *n_ops; /* by rank */
+    gint64
+        *first; /* by rank: offset of its op 0 in the arrays; ranks that ran alike share it */
+    gint64 n_times;
     double *start_s; /* 0: the previous step's last optimizer end over all ranks */
     double *end_s;
     double step_time_s; /* from there to this step's last optimizer end */
 } Timeline;
 
-/* Arrays in shared anonymous memory, so that a forked simulation fills them. */
-Timeline *timeline_new(const Job *job);
+/* Arrays in shared anonymous memory, so that a forked simulation fills them. Ranks of one class
+ * share their times; classes are numbered by their lowest ranks. NULL: each is its own. NULL
+ * with ERROR_SIMULATION: no memory. */
+Timeline *timeline_new(const Job *job, const int *class_of_rank, GError **error);
 void timeline_free(Timeline *timeline);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Timeline, timeline_free)
 

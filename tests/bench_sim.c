@@ -85,7 +85,7 @@ static void bench_one(int n_nodes)
     g_autoptr(Cluster) cluster = bench_cluster(n_nodes, file);
     gint64 loaded = g_get_monotonic_time();
     g_autoptr(Job) job = job_build(cluster_n_ranks(cluster));
-    g_autoptr(SimResult) result = sim_run(cluster, job, &nccl, &error);
+    g_autoptr(SimResult) result = sim_run(cluster, job, NULL, &nccl, &error);
     gint64 end = g_get_monotonic_time();
     if (!result)
         g_error("%s", error->message);

@@ -26,7 +26,7 @@ static void counts_print(const char *const *overrides)
         experiment ? inputs_load(experiment, FALSE, FALSE, &error) : NULL;
     g_autoptr(Job) job = inputs ? predict_job(inputs, &error) : NULL;
     g_autoptr(SimResult) sim =
-        job ? sim_run(inputs->cluster, job, &inputs->nccl, &error) : NULL;
+        job ? sim_run(inputs->cluster, job, inputs->profile, &inputs->nccl, &error) : NULL;
     if (!sim) {
         printf("bench_step: %s\n", error->message);
         return;

@@ -33,8 +33,10 @@ C_TESTS = \
 	%reldir%/test_routes \
 	%reldir%/test_schedule \
 	%reldir%/test_sim \
+	%reldir%/test_sim_fold \
 	%reldir%/test_sim_groups \
 	%reldir%/test_sim_links \
+	%reldir%/test_sim_overlap \
 	%reldir%/test_step \
 	%reldir%/test_step_knobs \
 	%reldir%/test_step_states \

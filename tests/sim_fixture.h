@@ -102,11 +102,24 @@ static G_GNUC_UNUSED Cluster *h100_cluster(int n_nodes, int gpus_per_node)
     return cluster;
 }
 
+/* Of a GPU whose streaming multiprocessors alone are of interest. */
+static G_GNUC_UNUSED const Profile sms_132 = {.name = "toy", .n_sms = 132};
+
 static G_GNUC_UNUSED SimResult *run(const Cluster *cluster, const Job *job,
                                     const NcclOptions *nccl)
 {
     g_autoptr(GError) error = NULL;
-    SimResult *result = sim_run(cluster, job, nccl, &error);
+    SimResult *result = sim_run(cluster, job, NULL, nccl, &error);
+    ck_assert_msg(result != NULL, "%s", error ? error->message : "");
+    return result;
+}
+
+/* With what collectives take from kernels on GPUs of 132 multiprocessors. */
+static G_GNUC_UNUSED SimResult *run_beside(const Cluster *cluster, const Job *job,
+                                           const NcclOptions *nccl)
+{
+    g_autoptr(GError) error = NULL;
+    SimResult *result = sim_run(cluster, job, &sms_132, nccl, &error);
     ck_assert_msg(result != NULL, "%s", error ? error->message : "");
     return result;
 }
@@ -115,7 +128,7 @@ static G_GNUC_UNUSED GError *run_to_failure(const Cluster *cluster, const Job *j
                                             ErrorCode code)
 {
     GError *error = NULL;
-    ck_assert_ptr_null(sim_run(cluster, job, &automatic, &error));
+    ck_assert_ptr_null(sim_run(cluster, job, NULL, &automatic, &error));
     ck_assert(g_error_matches(error, ZEROSIM_ERROR, (int)code));
     ck_assert_ptr_null(strchr(error->message, '\n'));
     return error;

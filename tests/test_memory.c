@@ -250,10 +250,16 @@ START_TEST(test_csv_returns_to_where_it_began)
     give_back(schedule, b);
     schedule_compute(schedule, STREAM_COMPUTE, PHASE_BACKWARD, "backward", NULL, 0, NULL);
     give_back(schedule, a);
-    int first[] = {0, 6};
+    int n_ops = 6;
+    gint64 first = 0;
     double start_s[] = {0, 0, 0, 0, 0.5, 0}, end_s[] = {0, 0.5, 0, 0, 1.5, 0};
-    Timeline timeline = {
-        .n_ranks = 1, .first = first, .start_s = start_s, .end_s = end_s, .step_time_s = 1.5};
+    Timeline timeline = {.n_ranks = 1,
+                         .n_ops = &n_ops,
+                         .first = &first,
+                         .n_times = 6,
+                         .start_s = start_s,
+                         .end_s = end_s,
+                         .step_time_s = 1.5};
     char *text = NULL;
     size_t length;
     FILE *out = open_memstream(&text, &length);

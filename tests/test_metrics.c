@@ -16,7 +16,8 @@
 typedef struct {
     Schedule *schedule;
     Timeline timeline;
-    int first[3]; /* both ranks have the same times */
+    gint64 first[2]; /* both ranks have the same times */
+    int n_ops[2];
     double start_s[MAX_OPS], end_s[MAX_OPS];
 } Step;
 
@@ -24,8 +25,11 @@ static void step_init(Step *step, double step_time_s)
 {
     memset(step, 0, sizeof *step);
     step->schedule = schedule_new();
+    step->n_ops[0] = step->n_ops[1] = MAX_OPS;
     step->timeline = (Timeline){.n_ranks = 2,
                                 .first = step->first,
+                                .n_ops = step->n_ops,
+                                .n_times = MAX_OPS,
                                 .start_s = step->start_s,
                                 .end_s = step->end_s,
                                 .step_time_s = step_time_s};
@@ -153,10 +157,10 @@ START_TEST(test_collectives_are_grouped_by_kind_and_phase)
     collective(&step, COLLECTIVE_ALL_GATHER, PHASE_FORWARD, 80, 3, 5);
     collective(&step, COLLECTIVE_ALL_GATHER, PHASE_BACKWARD, 80, 5, 6);
     collective(&step, COLLECTIVE_ALL_REDUCE, PHASE_BACKWARD, 80, 6, 10);
-    CollectiveUse use[] = {{ALGORITHM_RING, PROTOCOL_SIMPLE},
-                           {ALGORITHM_RING, PROTOCOL_LL},
-                           {ALGORITHM_RING, PROTOCOL_LL},
-                           {ALGORITHM_RING, PROTOCOL_LL128}};
+    CollectiveUse use[] = {{ALGORITHM_RING, PROTOCOL_SIMPLE, FALSE},
+                           {ALGORITHM_RING, PROTOCOL_LL, FALSE},
+                           {ALGORITHM_RING, PROTOCOL_LL, FALSE},
+                           {ALGORITHM_RING, PROTOCOL_LL128, FALSE}};
     g_autoptr(GArray) uses = g_array_new(FALSE, FALSE, sizeof(CollectiveUse));
     g_array_append_vals(uses, use, 4);
     CollectiveTimes times;

@@ -27,7 +27,7 @@ static SimResult *replay(const Cluster *cluster, const Job *job)
 {
     NcclOptions nccl = {.algorithm = -1, .protocol = -1};
     g_autoptr(GError) error = NULL;
-    SimResult *result = sim_run(cluster, job, &nccl, &error);
+    SimResult *result = sim_run(cluster, job, NULL, &nccl, &error);
 
     ck_assert_msg(result, "%s", error ? error->message : "no result");
     return result;

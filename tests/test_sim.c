@@ -123,7 +123,7 @@ START_TEST(same_input_same_bytes_out)
     g_autoptr(Job) job = mixed_job(8);
     g_autoptr(SimResult) one = run(cluster, job, &automatic);
     g_autoptr(SimResult) other = run(cluster, job, &automatic);
-    size_t bytes = sizeof(double) * (size_t)one->timeline->first[8];
+    size_t bytes = sizeof(double) * (size_t)one->timeline->n_times;
     ck_assert_mem_eq(one->timeline->start_s, other->timeline->start_s, bytes);
     ck_assert_mem_eq(one->timeline->end_s, other->timeline->end_s, bytes);
     ck_assert_uint_eq(one->links->len, other->links->len);

@@ -25,10 +25,10 @@ static Job *job_of_two_programs(void)
 START_TEST(each_rank_has_its_programs_ops)
 {
     g_autoptr(Job) job = job_of_two_programs();
-    g_autoptr(Timeline) timeline = timeline_new(job);
+    g_autoptr(Timeline) timeline = timeline_new(job, NULL, NULL);
     ck_assert_int_eq(timeline->first[1], 1);
     ck_assert_int_eq(timeline->first[2], 4);
-    ck_assert_int_eq(timeline->first[3], 5);
+    ck_assert_int_eq(timeline->n_times, 5);
     timeline->start_s[4] = 7;
     timeline->end_s[3] = 8;
     ck_assert_double_eq(timeline_start_s(timeline, 2, 0), 7);
@@ -39,7 +39,7 @@ END_TEST
 START_TEST(a_child_fills_it)
 {
     g_autoptr(Job) job = job_of_two_programs();
-    g_autoptr(Timeline) timeline = timeline_new(job);
+    g_autoptr(Timeline) timeline = timeline_new(job, NULL, NULL);
     pid_t child = fork();
     if (child == 0) {
         timeline->end_s[2] = 3;
@@ -53,7 +53,7 @@ END_TEST
 START_TEST(the_last_rank_is_the_lowest_of_equals)
 {
     g_autoptr(Job) job = job_of_two_programs();
-    g_autoptr(Timeline) timeline = timeline_new(job);
+    g_autoptr(Timeline) timeline = timeline_new(job, NULL, NULL);
     ck_assert_int_eq(timeline_last_rank(timeline), 0);
     timeline->end_s[2] = 2; /* rank 1 */
     timeline->end_s[4] = 2; /* rank 2 */

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* Short cuts of a replay against the replay without: random jobs give the same times either
+ * way. */
+#include "sim_fixture.h"
+
+/* Random streams of work; programs of equal collectives differ in their kernels. */
+static Schedule *random_schedule(guint32 collectives_seed, guint32 kernels_seed,
+                                 int n_communicators)
+{
+    g_autoptr(GRand) shared = g_rand_new_with_seed(collectives_seed);
+    g_autoptr(GRand) own = g_rand_new_with_seed(kernels_seed);
+    Schedule *schedule = schedule_new();
+    for (int i = 0; i < 30; i++) {
+        int communicator = g_rand_int_range(shared, 0, n_communicators);
+        Stream stream = (Stream)g_rand_int_range(shared, 0, STREAM_NCCL);
+        gint64 bytes = (gint64)1 << g_rand_int_range(shared, 10, 28);
+        CollectiveKind kind = (CollectiveKind)g_rand_int_range(shared, 0, 3);
+        compute(schedule, stream, g_rand_double_range(own, 0, 1e-3));
+        if (g_rand_boolean(shared))
+            schedule_wait_stream(schedule, stream_of_communicator(communicator), stream);
+        int op = schedule_collective_on(schedule, communicator, PHASE_BACKWARD, "collective",
+                                        kind, bytes, 0);
+        if (g_rand_boolean(shared))
+            schedule_wait(schedule, STREAM_COMPUTE, op);
+        compute(schedule, STREAM_COMPUTE, g_rand_double_range(own, 0, 1e-3));
+    }
+    schedule_synchronize(schedule);
+    compute(schedule, STREAM_COMPUTE, 1e-3);
+    return schedule;
+}
+
+static Job *random_job(guint32 seed, int n_ranks, int n_communicators)
+{
+    Job *job = job_of(random_schedule(seed, seed, n_communicators), n_ranks);
+    g_autofree int *groups = g_new(int, n_ranks);
+    g_ptr_array_add(job->programs, random_schedule(seed, seed + 1, n_communicators));
+    for (int r = 0; r < n_ranks; r++)
+        job->program_of_rank[r] = seed % 2 && r % 5 == 0;
+    for (int c = 1; c < n_communicators; c++) {
+        for (int r = 0; r < n_ranks; r++)
+            groups[r] = c == 1 ? r / 8 : r % 8;
+        job_add_communicator(job, c == 1 ? "shard" : "replicate", groups,
+                             c == 1 ? n_ranks / 8 : 8);
+    }
+    return job;
+}
+
+static void assert_equal_times(const Timeline *folded, const Timeline *whole, const Job *job)
+{
+    double tolerance_s = 1e-9 * whole->step_time_s;
+    ck_assert_double_eq_tol(folded->step_time_s, whole->step_time_s, tolerance_s);
+    for (int r = 0; r < job->n_ranks; r++)
+        for (int op = 0; op < schedule_n_ops(job_program(job, r)); op++) {
+            ck_assert_double_eq_tol(timeline_start_s(folded, r, op),
+                                    timeline_start_s(whole, r, op), tolerance_s);
+            ck_assert_double_eq_tol(timeline_end_s(folded, r, op), timeline_end_s(whole, r, op),
+                                    tolerance_s);
+        }
+}
+
+static void assert_equal_links(const GArray *folded, const GArray *whole)
+{
+    ck_assert_uint_eq(folded->len, whole->len);
+    for (guint i = 0; i < folded->len; i++) {
+        const LinkUse *a = &g_array_index(folded, LinkUse, i);
+        const LinkUse *b = &g_array_index(whole, LinkUse, i);
+        ck_assert_str_eq(a->name, b->name);
+        ck_assert_double_eq_tol(a->bytes, b->bytes, 1e-9 * b->bytes + 1e-9);
+        ck_assert_double_eq_tol(a->peak_utilisation_frac, b->peak_utilisation_frac, 1e-6);
+    }
+}
+
+/* Loops over seeds; every third has one, two, three communicators. */
+START_TEST(folded_is_whole)
+{
+    g_autoptr(Cluster) cluster = h100_cluster(2, 8);
+    g_autoptr(Job) job = random_job((guint32)_i, 16, 1 + _i % 3);
+    g_autoptr(GError) error = NULL;
+
+    g_autoptr(SimResult) folded = run_beside(cluster, job, &automatic);
+    g_autoptr(SimResult) whole = sim_run_whole(cluster, job, &sms_132, &automatic, &error);
+
+    ck_assert_msg(whole != NULL, "%s", error ? error->message : "");
+    assert_equal_times(folded->timeline, whole->timeline, job);
+    assert_equal_links(folded->links, whole->links);
+}
+END_TEST
+
+/* The two programs of half of the jobs are what they seem: two timelines, shared by the rest.
+ */
+START_TEST(equal_ranks_share_their_times)
+{
+    g_autoptr(Cluster) cluster = h100_cluster(2, 8);
+    g_autoptr(Job) job = random_job(1, 16, 1);
+    g_autoptr(SimResult) result = run_beside(cluster, job, &automatic);
+    ck_assert_int_eq(result->timeline->first[5], result->timeline->first[10]);
+    ck_assert_int_eq(result->timeline->first[1], result->timeline->first[2]);
+    ck_assert_int_ne(result->timeline->first[0], result->timeline->first[1]);
+    ck_assert_int_eq(result->timeline->n_times,
+                     schedule_n_ops(job_program(job, 0)) + schedule_n_ops(job_program(job, 1)));
+}
+END_TEST
+
+/* A slow GPU is no like of others. */
+START_TEST(speed_tells_ranks_apart)
+{
+    Schedule *schedule = schedule_new();
+    int op = compute(schedule, STREAM_COMPUTE, 1);
+    g_autoptr(Job) job = job_of(schedule, 3);
+    g_autoptr(Cluster) cluster = bus_cluster(3);
+    g_autoptr(SimResult) result = run(cluster, job, &automatic);
+    ck_assert_int_eq(result->timeline->first[0], result->timeline->first[2]);
+    ck_assert_double_eq(
+        timeline_end_s(result->timeline, 1, op) - timeline_start_s(result->timeline, 1, op), 2);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("sim_fold");
+    TCase *tcase = tcase_create("fold");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_loop_test(tcase, folded_is_whole, 0, 12);
+    tcase_add_test(tcase, equal_ranks_share_their_times);
+    tcase_add_test(tcase, speed_tells_ranks_apart);
+    suite_add_tcase(suite, tcase);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int n_failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
