@@ -9,7 +9,10 @@ dist_man_MANS += \
 	%reldir%/zerosim-platform.5 \
 	%reldir%/zerosim-profile.5
 dist_doc_DATA += %reldir%/MODEL.md
-EXTRA_DIST += %reldir%/update.sh
+EXTRA_DIST += %reldir%/update.sh \
+	%reldir%/figures/largest-model.svg \
+	%reldir%/figures/memory.svg \
+	%reldir%/figures/scaling.svg
 
 check_PROGRAMS += %reldir%/print_tables
 

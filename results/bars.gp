@@ -9,12 +9,15 @@ n_bars = FITS_records
 if (n_bars > 8) width = 7
 tilted = n_bars > 5 || longest > 14
 
+angle = longest > 18 ? 90 : 35
+if (tilted) height = height + longest * (angle == 90 ? 0.055 : 0.03)
+
 load "output.gp"
 set style data histograms
 set style histogram rowstacked
 set xrange [-0.6 : n_bars - 0.4]
 set yrange [0 : *]
-if (tilted) set xtics rotate by 35 right
+if (tilted) set xtics rotate by angle right
 if (!tilted) set xtics norotate
 if (FITS_min < 1) set xlabel "* does not fit in memory"
 

@@ -30,3 +30,9 @@ nobase_dist_pkgdata_DATA += \
 	%reldir%/validation/memory.csv \
 	%reldir%/validation/nccl.csv \
 	%reldir%/validation/steps.csv
+
+EXTRA_DIST += \
+	%reldir%/study/gpt2-xl.conf \
+	%reldir%/study/llama-2.conf \
+	%reldir%/study/run \
+	%reldir%/study/study.csv

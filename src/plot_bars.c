@@ -12,7 +12,7 @@
 
 static const char *const strategy_labels[] = {"DDP", "ZeRO-1", "ZeRO-2", "ZeRO-3"};
 
-/* What a label may have to say beside the strategy, in order; shown where results differ. */
+/* What a label may have to say beside the strategy, in order. */
 static const struct {
     const char *path, *format;
 } differences[] = {
@@ -26,12 +26,23 @@ static const struct {
     {"inputs.experiment.cluster.nic_bytes_per_s", "NIC %s B/s"},
 };
 
-static gboolean differs(const ResultsIn *in, const char *path)
+static gboolean agree(const json_t *one, const json_t *other, const char *path)
 {
-    g_autofree char *first = results_in_text(in->results->pdata[0], path);
-    for (guint i = 1; i < in->results->len; i++) {
-        g_autofree char *text = results_in_text(in->results->pdata[i], path);
-        if (!g_str_equal(first, text))
+    g_autofree char *text = results_in_text(one, path);
+    g_autofree char *other_text = results_in_text(other, path);
+    return g_str_equal(text, other_text);
+}
+
+/* Whether another result is like this one in all that comes before, but not in this. */
+static gboolean tells_apart(const ResultsIn *in, guint index, gsize difference)
+{
+    const json_t *result = in->results->pdata[index];
+    for (guint i = 0; i < in->results->len; i++) {
+        const json_t *other = in->results->pdata[i];
+        gboolean alike = agree(result, other, "inputs.experiment.training.strategy");
+        for (gsize d = 0; alike && d < difference; d++)
+            alike = agree(result, other, differences[d].path);
+        if (alike && !agree(result, other, differences[difference].path))
             return TRUE;
     }
     return FALSE;
@@ -54,7 +65,7 @@ char *plot_label(const ResultsIn *in, guint index)
         plot_strategy(in, index, &strategy, NULL) ? strategy_labels[strategy] : "?");
     for (gsize i = 0; i < G_N_ELEMENTS(differences); i++) {
         g_autofree char *text = results_in_text(result, differences[i].path);
-        if (*text != '\0' && differs(in, differences[i].path))
+        if (*text != '\0' && tells_apart(in, index, i))
             append_difference(label, differences[i].format, text);
     }
     return g_string_free(label, FALSE);
