@@ -32,14 +32,15 @@ static json_t *training_record(const Training *training)
 {
     const Optimizer *optimizer = &training->optimizer;
     return json_pack(
-        "{s:s, s:s, s:I, s:I, s:I, s:o, s:s, s:s, s:f, s:s, s:s, s:f, s:s}", "framework",
+        "{s:s, s:s, s:I, s:I, s:I, s:o, s:s, s:s, s:f, s:s, s:o, s:s, s:f, s:s}", "framework",
         framework_name(training->framework), "strategy", strategy_name(training->strategy),
         "micro_batch", (json_int_t)training->micro_batch, "gradient_accumulation",
         (json_int_t)training->gradient_accumulation, "global_batch",
         (json_int_t)training->global_batch, "compile", bool_json(training->compile),
         "optimizer", optimizer_name(optimizer->kind), "optimizer_implementation",
         implementation_name(optimizer->implementation), "weight_decay", optimizer->weight_decay,
-        "activation_checkpointing", checkpointing_name(training->checkpointing), "attention",
+        "activation_checkpointing", checkpointing_name(training->checkpointing),
+        "checkpointing_early_stop", bool_json(training->checkpointing_early_stop), "attention",
         attention_name(training->attention), "gradient_clipping", training->gradient_clipping,
         "reduce_dtype", dtype_name(training->precision.reduce));
 }

@@ -64,6 +64,21 @@ static gint64 saved_bytes(const Step *step, const Layer *layer)
     return layer_recomputed(step, layer) ? layer->recompute_saved_bytes : layer->saved_bytes;
 }
 
+/* torch/utils/checkpoint.py, _StopRecomputationError: recomputing ends as soon as the block's
+ * last tensor that backward needs is saved; for a layer with parameters that is its input. */
+static gboolean early_stop(const Step *step, int index)
+{
+    const Layer *layer = layer_at(step, index);
+
+    if (!step->recomputing || !step->training->checkpointing_early_stop ||
+        (saved_bytes(step, layer) > 0 && layer->n_parameters == 0))
+        return FALSE;
+    while (!block_ends(step, index))
+        if (saved_bytes(step, layer_at(step, ++index)) > 0)
+            return FALSE;
+    return TRUE;
+}
+
 static void forward_layer(Step *step, int index)
 {
     const Layer *layer = layer_at(step, index);
@@ -76,8 +91,9 @@ static void forward_layer(Step *step, int index)
                                     MEMORY_ACTIVATIONS, saved_bytes(step, layer));
     int temporary = step_alloc(step, STREAM_COMPUTE, forward_verb(step), layer->name,
                                MEMORY_TEMPORARIES, layer->forward_temporary_bytes);
-    step_compute(step, STREAM_COMPUTE, forward_verb(step), layer->name,
-                 (const Kernel *)(void *)layer->forward->data, (int)layer->forward->len);
+    if (!early_stop(step, index))
+        step_compute(step, STREAM_COMPUTE, forward_verb(step), layer->name,
+                     (const Kernel *)(void *)layer->forward->data, (int)layer->forward->len);
     step_release(step, STREAM_COMPUTE, &temporary);
     HOOK(step, after_forward, index);
 }

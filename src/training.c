@@ -408,6 +408,10 @@ static void resolve_rest(const Context *context, Training *training)
     training->compile = experiment_bool(experiment, "training.compile");
     training->checkpointing =
         (Checkpointing)experiment_choice(experiment, "training.activation_checkpointing");
+    training->checkpointing_early_stop =
+        experiment_is_set(experiment, "training.checkpointing_early_stop")
+            ? experiment_bool(experiment, "training.checkpointing_early_stop")
+            : training->framework == FRAMEWORK_PYTORCH;
     training->attention = (Attention)experiment_choice(experiment, "training.attention");
     training->gradient_clipping = experiment_double(experiment, "training.gradient_clipping");
     if (!experiment_is_set(experiment, "training.gradient_clipping") &&

@@ -105,6 +105,7 @@ typedef struct {
     gboolean compile;
     Optimizer optimizer;
     Checkpointing checkpointing;
+    gboolean checkpointing_early_stop; /* torch.utils.checkpoint, use_reentrant=False */
     Attention attention;
     double gradient_clipping; /* 0: none */
     double dropout;           /* negative: the model's own */

@@ -27,7 +27,7 @@ typedef struct {
     const CsvRow *row;
     const Trainer *trainer;
     const char *strategy, *precision, *checkpointing, *attention, *optimizer, *offload, *note;
-    gint64 n_gpus, gpus_per_node, micro_batch, grad_accum, global_batch_tokens;
+    gint64 year, n_gpus, gpus_per_node, micro_batch, grad_accum, global_batch_tokens;
     gint64 sequence_length, hsdp_shard;
     double nic_GBps, tokens_per_s_per_gpu, step_time_s, peak_mem_GiB, mfu, hfu, params_B;
     ModelFacts model;

@@ -96,6 +96,7 @@ static gboolean read_counts(StepRow *s, GError **error)
         const char *column;
         gint64 *value, maximum;
     } counts[] = {
+        {"year", &s->year, 9999},
         {"n_gpus", &s->n_gpus, 1 << 20},
         {"gpus_per_node", &s->gpus_per_node, 1024},
         {"micro_batch_per_gpu", &s->micro_batch, 1 << 20},
@@ -274,6 +275,17 @@ static gboolean set_attention(ValidateCase *c, const StepRow *s, GError **error)
     return validate_case_set(c, error, "training.attention=%s", attention);
 }
 
+/* Recomputing stopped early from PyTorch 2.1 on, of October 2023. */
+#define EARLY_STOP_SINCE 2024
+
+static gboolean set_early_stop(ValidateCase *c, const StepRow *s, GError **error)
+{
+    if (strcmp(s->trainer->framework, "pytorch") != 0 || s->year == 0)
+        return TRUE;
+    return validate_case_set(c, error, "training.checkpointing_early_stop=%s",
+                             s->year >= EARLY_STOP_SINCE ? "true" : "false");
+}
+
 static gboolean set_optimizer(ValidateCase *c, const StepRow *s, GError **error)
 {
     const char *optimizer =
@@ -353,6 +365,7 @@ gboolean step_case_build(ValidateCase *c, StepRow *s, double *scale, GError **er
     return validate_case_platform(c, &platform, error) &&
            validate_case_model(c, &s->model, error) && set_strategy(c, s, error) &&
            set_precision(c, s, error) && set_attention(c, s, error) &&
-           set_optimizer(c, s, error) && set_extras(c, s, error) &&
-           set_batch(c, s, scale, error) && validate_case_set(c, error, "training.dropout=0");
+           set_early_stop(c, s, error) && set_optimizer(c, s, error) &&
+           set_extras(c, s, error) && set_batch(c, s, scale, error) &&
+           validate_case_set(c, error, "training.dropout=0");
 }

@@ -53,6 +53,33 @@ START_TEST(test_one_rank)
 }
 END_TEST
 
+/* Backward needs the input of a block's last linear layer, not its output. */
+START_TEST(test_checkpointing_early_stop)
+{
+    Training t = step_setup_training(0);
+    t.checkpointing = CHECKPOINTING_FULL;
+    g_autoptr(Model) model = step_model("llama-2-7b", &t);
+    g_autoptr(Job) whole = step_job(model, &t, 1);
+    t.checkpointing_early_stop = TRUE;
+    g_autoptr(Job) stopped = step_job(model, &t, 1);
+    double left_out_s = 0;
+
+    for (guint i = 0; i < model->layers->len; i++) {
+        const Layer *layer = model_layer(model, (int)i);
+        if (!g_str_has_suffix(layer->name, "mlp.down_proj") &&
+            !g_str_has_suffix(layer->name, "mlp.residual"))
+            continue;
+        for (guint k = 0; k < layer->forward->len; k++)
+            left_out_s +=
+                profile_lookup(step_profile, &g_array_index(layer->forward, Kernel, k)).time_s;
+    }
+    ck_assert_double_gt(left_out_s, 0);
+    ck_assert_double_eq_tol(step_work_s(job_program(whole, 0), "recompute ") -
+                                step_work_s(job_program(stopped, 0), "recompute "),
+                            left_out_s, 1e-9);
+}
+END_TEST
+
 /* Rajbhandari et al. 2020, section 7: 2, 2, 2 and 3 Psi, ring. */
 START_TEST(test_checkpointing)
 {
@@ -96,6 +123,7 @@ static void tests_add(TCase *tcase)
 {
     tcase_add_loop_test(tcase, test_memory_returns, 0, N_STEP_SETUPS);
     tcase_add_loop_test(tcase, test_one_rank, 0, N_STEP_SETUPS);
+    tcase_add_test(tcase, test_checkpointing_early_stop);
     tcase_add_loop_test(tcase, test_checkpointing, 0, N_STEP_SETUPS);
     tcase_add_loop_test(tcase, test_deterministic, 0, N_STEP_SETUPS);
 }
