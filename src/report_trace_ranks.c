@@ -166,6 +166,7 @@ static void use_of(const Trace *trace, const Op *op, double time_s, TraceLinkUse
             planned = group_of_rank[rank];
             plan = plan_of_group(trace, op, planned);
         }
+        g_assert(plan != NULL);
         use[i] = rank_use(trace, plan, rank, time_s);
     }
 }
