@@ -33,4 +33,4 @@ do for [i = 1:n_quantities] {
         i, 4 + 2 * ((i - 1) % 5), i + 1)
 }
 if (FIT_max > 0) points = points . sprintf(', 1/0 with points pt 6 ps 0.7 lc rgb "#444444" title "open: used to fit"')
-eval 'plot x with lines lc rgb "#444444" lw 1 dt solid title "equal", 1.2 * x with lines lc rgb "#aaaaaa" dt (4, 4) title "20 " . percent . " off", x / 1.2 with lines lc rgb "#aaaaaa" dt (4, 4) notitle' . points
+eval 'plot x with lines lc rgb "#444444" lw 1 dt solid title "equal", 1.1 * x with lines lc rgb "#aaaaaa" dt (4, 4) title "10 " . percent . " off", 0.9 * x with lines lc rgb "#aaaaaa" dt (4, 4) notitle' . points
