@@ -11,7 +11,8 @@ libzerosim_a_SOURCES =
 
 # -- foundations
 libzerosim_a_SOURCES += \
-	%reldir%/error.c %reldir%/error.h %reldir%/json_in.c %reldir%/json_in.h \
+	%reldir%/error.c %reldir%/error.h %reldir%/constants.c %reldir%/constants.h \
+	%reldir%/json_in.c %reldir%/json_in.h \
 	%reldir%/out_file.c %reldir%/out_file.h %reldir%/pool.c %reldir%/pool.h
 
 # -- inputs: text to plain structs
@@ -62,7 +63,8 @@ libzerosim_a_SOURCES += \
 	%reldir%/timeline.c %reldir%/timeline.h %reldir%/sim.h %reldir%/sim_collective.c \
 	%reldir%/sim_collective.h %reldir%/sim_engine.c %reldir%/sim_engine.h \
 	%reldir%/sim_facts.c %reldir%/sim_facts.h %reldir%/sim_fold.c %reldir%/sim_fold.h %reldir%/sim_groups.c \
-	%reldir%/sim_groups.h %reldir%/sim_interference.c %reldir%/sim_interference.h \
+	%reldir%/sim_groups.h %reldir%/sim_host.c %reldir%/sim_host.h \
+	%reldir%/sim_interference.c %reldir%/sim_interference.h \
 	%reldir%/sim_network.c %reldir%/sim_network.h \
 	%reldir%/sim_platform.c %reldir%/sim_program.c %reldir%/sim_program.h \
 	%reldir%/sim_replay.c %reldir%/sim_replay.h %reldir%/sim_run.c %reldir%/sim_version.c \

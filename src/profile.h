@@ -46,6 +46,7 @@ typedef struct {
     double attention_forward_frac, attention_backward_frac;
     double cudnn_attention_forward_frac, cudnn_attention_backward_frac;
     double launch_s;      /* shortest kernel, start to start, back to back */
+    double host_launch_s; /* the host's time to issue a kernel from the framework */
     gint64 context_bytes; /* CUDA context and loaded kernels */
     gint64 cublas_workspace_bytes;
     char *derived_from;  /* another GPU's profile, whose times were scaled; NULL: none */

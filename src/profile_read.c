@@ -4,6 +4,7 @@
  * programs; they must be arrays of objects and are left at that. */
 #include "profile_read.h"
 
+#include "constants.h"
 #include "error.h"
 
 #include <stddef.h>
@@ -56,6 +57,7 @@ static const Fact facts[] = {
     {"cudnn_attention_backward_frac", FALSE, FACT_DOUBLE, 0.01, 1,
      offsetof(Profile, cudnn_attention_backward_frac)},
     {"launch_s", TRUE, FACT_DOUBLE, 1e-9, 1, offsetof(Profile, launch_s)},
+    {"host_launch_s", FALSE, FACT_DOUBLE, 1e-9, 1, offsetof(Profile, host_launch_s)},
 };
 
 /* Reads {"value": ..., "source": "..."}; the source is required so that no number is an orphan.
@@ -148,6 +150,8 @@ gboolean profile_read_facts(const JsonIn *root, GPtrArray *unknown, Profile *pro
             return FALSE;
     }
     assume_attention(profile);
+    if (profile->host_launch_s == 0)
+        profile->host_launch_s = constant(CONSTANT_HOST_LAUNCH_S);
     return rates_check(profile, error);
 }
 

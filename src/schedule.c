@@ -65,6 +65,7 @@ Schedule *schedule_new(void)
 
     schedule->ops = g_array_new(FALSE, TRUE, sizeof(Op));
     schedule->waits = g_array_new(FALSE, FALSE, sizeof(int));
+    schedule->host_waits = g_array_new(FALSE, FALSE, sizeof(HostWait));
     schedule->kernels = g_array_new(FALSE, FALSE, sizeof(Kernel));
     schedule->labels = g_ptr_array_new_with_free_func(g_free);
     schedule->persistent = g_array_new(FALSE, TRUE, sizeof(PersistentBlock));
@@ -72,6 +73,7 @@ Schedule *schedule_new(void)
     memset(schedule->pending_wait, -1, sizeof schedule->pending_wait);
     memset(schedule->waited, -1, sizeof schedule->waited);
     memset(schedule->last_op, -1, sizeof schedule->last_op);
+    memset(schedule->host_waited, -1, sizeof schedule->host_waited);
     return schedule;
 }
 
@@ -81,6 +83,7 @@ void schedule_free(Schedule *schedule)
         return;
     g_array_unref(schedule->ops);
     g_array_unref(schedule->waits);
+    g_array_unref(schedule->host_waits);
     g_array_unref(schedule->kernels);
     g_hash_table_unref(schedule->label_index);
     g_ptr_array_unref(schedule->labels);
@@ -149,6 +152,7 @@ int schedule_compute(Schedule *schedule, Stream stream, Phase phase, const char 
         op.flops += kernel_flops(&kernels[i]);
         op.n_launches += kernel_n_launches(&kernels[i]);
     }
+    op.host_s = op.n_launches * schedule->host_launch_s;
     return op_append(schedule, &op, label);
 }
 
@@ -166,6 +170,7 @@ int schedule_collective_on(Schedule *schedule, int communicator, Phase phase, co
              .phase = phase,
              .collective = kind,
              .communicator = communicator,
+             .host_s = schedule->host_collective_s,
              .payload_bytes = payload_bytes,
              .root = root,
              .alloc = -1};
@@ -227,10 +232,19 @@ void schedule_wait_stream(Schedule *schedule, Stream stream, Stream other)
     schedule_wait(schedule, stream, schedule->last_op[other]);
 }
 
+/* What the host has waited for, no stream needs to. */
 void schedule_host_wait(Schedule *schedule, int op)
 {
+    HostWait wait = {.before = schedule_n_ops(schedule), .op = op};
+    if (op < 0)
+        return;
+    Stream other = schedule_op(schedule, op)->stream;
+    if (op <= schedule->host_waited[other])
+        return;
+    g_array_append_val(schedule->host_waits, wait);
+    schedule->host_waited[other] = op;
     for (int stream = 0; stream < N_STREAMS; stream++)
-        schedule_wait(schedule, (Stream)stream, op);
+        schedule->waited[stream][other] = MAX(schedule->waited[stream][other], op);
 }
 
 void schedule_synchronize(Schedule *schedule)
@@ -267,7 +281,8 @@ static gboolean timed_op_validate(const Schedule *schedule, int index, GError **
 {
     const Op *op = schedule_op(schedule, index);
 
-    if (!isfinite(op->work_s) || op->work_s < 0 || op->payload_bytes < 0)
+    if (!isfinite(op->work_s) || op->work_s < 0 || op->payload_bytes < 0 ||
+        !isfinite(op->host_s) || op->host_s < 0)
         return op_fail(schedule, index, "its size isn't a number of 0 or more", error);
     if ((op->kind == OP_COLLECTIVE) != stream_is_communicator(op->stream))
         return op_fail(schedule, index, "wrong stream for its kind", error);
@@ -328,6 +343,22 @@ static char *op_describe(const Op *op)
     g_assert_not_reached();
 }
 
+/* Those before op `before`, from the next that isn't printed. */
+static guint host_waits_print(const Schedule *schedule, int before, guint next, FILE *out)
+{
+    for (gboolean first = TRUE; next < schedule->host_waits->len; next++, first = FALSE) {
+        const HostWait *wait = &g_array_index(schedule->host_waits, HostWait, next);
+        if (wait->before > before) {
+            fprintf(out, "%s", first ? "" : "\n");
+            return next;
+        }
+        fprintf(out, "%s%d", first ? "       host waits for op " : ", ", wait->op);
+        if (next + 1 == schedule->host_waits->len)
+            fputc('\n', out);
+    }
+    return next;
+}
+
 void schedule_print(const Schedule *schedule, FILE *out)
 {
     fprintf(out, "persistent memory\n");
@@ -336,11 +367,13 @@ void schedule_print(const Schedule *schedule, FILE *out)
         fprintf(out, "       %-22s %12.3f MB  %s\n", memory_category_name(block->category),
                 (double)block->bytes / 1e6, schedule_label(schedule, block->label));
     }
+    guint next_wait = 0;
     fprintf(out, "%5s  %-10s %-8s %-14s %15s  %s\n", "op", "stream", "phase", "kind", "amount",
             "what (waits for ops)");
     for (int i = 0; i < schedule_n_ops(schedule); i++) {
         const Op *op = schedule_op(schedule, i);
         g_autofree char *amount = op_describe(op);
+        next_wait = host_waits_print(schedule, i, next_wait, out);
         fprintf(out, "%5d  %-10s %-8s %s  %s", i, stream_name(op->stream),
                 phase_name(op->phase), amount, schedule_label(schedule, op->label));
         if (op->kind == OP_ALLOC || op->kind == OP_FREE)
@@ -350,4 +383,5 @@ void schedule_print(const Schedule *schedule, FILE *out)
                     g_array_index(schedule->waits, int, op->first_wait + w));
         fputc('\n', out);
     }
+    host_waits_print(schedule, schedule_n_ops(schedule), next_wait, out);
 }

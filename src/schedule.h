@@ -59,6 +59,7 @@ typedef struct {
     double source_s[N_TIME_SOURCES]; /* work_s by provenance */
     double flops;
     int n_launches;
+    double host_s;               /* also of COLLECTIVE: what the host takes to issue it */
     int first_kernel, n_kernels; /* slice of Schedule.kernels */
     /* COLLECTIVE */
     CollectiveKind collective;
@@ -72,6 +73,13 @@ typedef struct {
     int alloc; /* FREE: index of the ALLOC op */
 } Op;
 
+/* The host blocks before it issues op `before` until `op` has ended: a norm that is read, an
+ * event that is synchronised. Later ops of all streams begin after that, and are issued after
+ * it. */
+typedef struct {
+    int before, op;
+} HostWait;
+
 /* Memory that is there when the step begins and when it ends. */
 typedef struct {
     MemoryCategory category;
@@ -82,17 +90,22 @@ typedef struct {
 typedef struct {
     GArray *ops;              /* Op */
     GArray *waits;            /* int */
+    GArray *host_waits;       /* HostWait, in the order of the list */
     GArray *kernels;          /* Kernel */
     GPtrArray *labels;        /* char * */
     GArray *persistent;       /* PersistentBlock */
     gint64 model_state_bytes; /* parameters, gradients, master weights, states; no buffers */
     int n_micro_steps;
+    /* What the host takes to issue a kernel and a collective: set before ops are appended; 0,
+     * the default: nothing. */
+    double host_launch_s, host_collective_s;
     /* private to schedule.c */
     GHashTable *label_index;
     int pending_wait[N_STREAMS]
                     [N_STREAMS];      /* op of the second that the first's next op waits for */
     int waited[N_STREAMS][N_STREAMS]; /* latest op of the second that the first waited for */
     int last_op[N_STREAMS];           /* latest timed op; -1: none */
+    int host_waited[N_STREAMS];       /* latest op that the host waited for; -1: none */
 } Schedule;
 
 Schedule *schedule_new(void);
@@ -120,7 +133,7 @@ void schedule_persistent(Schedule *schedule, const char *label, MemoryCategory c
 void schedule_wait(Schedule *schedule, Stream stream, int op);
 /* The same for everything that `other` was given so far. */
 void schedule_wait_stream(Schedule *schedule, Stream stream, Stream other);
-/* The host blocks until `op` has ended: later ops of every stream wait for it. */
+/* The host blocks until `op` has ended, and only then goes on issuing; -1: nothing. */
 void schedule_host_wait(Schedule *schedule, int op);
 /* cudaDeviceSynchronize. */
 void schedule_synchronize(Schedule *schedule);

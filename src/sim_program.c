@@ -11,7 +11,10 @@ typedef struct {
     int needed[N_STREAMS]; /* timed ops of other streams that it waits for and that nothing
                               before it has waited for */
     int known[N_STREAMS];  /* timed ops of each stream that have ended when it starts */
-    gboolean is_awaited;   /* by another stream */
+    gboolean is_awaited;   /* by another stream or the host */
+    int epoch;
+    double first_s, issued_s; /* since its epoch began, when its first kernel and when all of it
+                                 have been issued */
 } OpNote;
 
 static gboolean is_timed(const Op *op)
@@ -49,18 +52,59 @@ static void waits_collect(const SimProgram *program, const OpNote *notes, int i,
     }
 }
 
+/* Op `op` of the waiting host: what comes later on any stream has it behind itself. */
+static void host_wait_note(const SimProgram *program, OpNote *notes, int op,
+                           int needed[N_STREAMS], int known[N_STREAMS])
+{
+    Stream stream = schedule_op(program->schedule, op)->stream;
+    g_assert(is_timed(schedule_op(program->schedule, op)));
+    notes[op].is_awaited = TRUE;
+    needed[stream] = MAX(needed[stream], notes[op].position + 1);
+    known[stream] = MAX(known[stream], notes[op].position + 1);
+    for (int s = 0; s < N_STREAMS; s++)
+        known[s] = MAX(known[s], notes[op].known[s]);
+}
+
+/* The host waits before op i, if it does: another epoch. */
+static guint epoch_begin(SimProgram *program, OpNote *notes, int i, guint next,
+                         int known[N_STREAMS])
+{
+    const GArray *waits = program->schedule->host_waits;
+    SimEpoch epoch = {0};
+    guint begin = next;
+    for (; next < waits->len && g_array_index(waits, HostWait, next).before <= i; next++)
+        host_wait_note(program, notes, g_array_index(waits, HostWait, next).op, epoch.needed,
+                       known);
+    if (next > begin)
+        g_array_append_val(program->epochs, epoch);
+    return next;
+}
+
+static void issue_note(SimProgram *program, const Op *op, OpNote *note)
+{
+    note->epoch = (int)program->epochs->len - 1;
+    SimEpoch *epoch = &g_array_index(program->epochs, SimEpoch, note->epoch);
+    note->first_s = epoch->host_s + op->host_s / MAX(op->n_launches, 1);
+    epoch->host_s += op->host_s;
+    note->issued_s = epoch->host_s;
+}
+
 /* Vector clocks: a wait counts only if no other wait, and nothing earlier on the stream,
  * implies it. */
 static void waits_note(SimProgram *program, OpNote *notes)
 {
-    int latest[N_STREAMS][N_STREAMS] = {{0}};
+    int latest[N_STREAMS][N_STREAMS] = {{0}}, host_known[N_STREAMS] = {0};
+    guint next_host_wait = 0;
     for (int i = 0; i < schedule_n_ops(program->schedule); i++) {
         const Op *op = schedule_op(program->schedule, i);
         OpNote *note = &notes[i];
         int *known = latest[op->stream], waits[N_STREAMS] = {0};
+        next_host_wait = epoch_begin(program, notes, i, next_host_wait, host_known);
         if (is_timed(op)) {
             known[op->stream] = note->position;
+            memcpy(waits, host_known, sizeof waits);
             waits_collect(program, notes, i, waits, known);
+            issue_note(program, op, note);
         }
         for (int s = 0; s < N_STREAMS; s++) {
             if (s == (int)op->stream || waits[s] <= known[s])
@@ -71,6 +115,7 @@ static void waits_note(SimProgram *program, OpNote *notes)
         }
         memcpy(note->known, known, sizeof note->known);
     }
+    epoch_begin(program, notes, G_MAXINT, next_host_wait, host_known);
 }
 
 static gboolean segment_starts(const SimProgram *program, const OpNote *notes,
@@ -81,7 +126,20 @@ static gboolean segment_starts(const SimProgram *program, const OpNote *notes,
     if (index == 0 || schedule_op(program->schedule, op)->kind == OP_COLLECTIVE)
         return TRUE;
     int previous = g_array_index(stream->ops, int, index - 1);
-    return notes[previous].is_awaited || memcmp(notes[op].needed, nothing, sizeof nothing) != 0;
+    return notes[previous].is_awaited || notes[previous].epoch != notes[op].epoch ||
+           memcmp(notes[op].needed, nothing, sizeof nothing) != 0;
+}
+
+/* A segment's ops run without a gap, as late as the last of them that waits to be issued has
+ * it: its end is that of kernels that start when both the one before has ended and they have
+ * been issued, and its gaps are in front. An op's kernels share its work. */
+static void segment_append(SimSegment *segment, const Op *op, const OpNote *note)
+{
+    double last_kernel_s = op->work_s / MAX(op->n_launches, 1);
+    segment->lag_s = MAX(segment->lag_s, note->first_s - segment->work_s);
+    segment->n_ops++;
+    segment->work_s += op->work_s;
+    segment->lag_s = MAX(segment->lag_s, note->issued_s - (segment->work_s - last_kernel_s));
 }
 
 /* Cuts a stream; segment_of gets each timed op's segment. */
@@ -91,40 +149,48 @@ static void stream_cut(SimProgram *program, const OpNote *notes, SimStream *stre
     for (int i = 0; i < (int)stream->ops->len; i++) {
         int op = g_array_index(stream->ops, int, i);
         if (segment_starts(program, notes, stream, i)) {
-            SimSegment segment = {.first_op = i};
+            SimSegment segment = {.first_op = i, .epoch = notes[op].epoch};
             memcpy(segment.needed, notes[op].needed, sizeof segment.needed);
             g_array_append_val(stream->segments, segment);
         }
         SimSegment *last =
             &g_array_index(stream->segments, SimSegment, stream->segments->len - 1);
-        last->n_ops++;
-        last->work_s += schedule_op(program->schedule, op)->work_s;
+        segment_append(last, schedule_op(program->schedule, op), &notes[op]);
         segment_of[op] = (int)stream->segments->len - 1;
     }
 }
 
 /* From ops to segments: the one that is awaited ends its segment. */
-static void needed_translate(SimProgram *program, const int *segment_of)
+static void needed_translate(const SimProgram *program, const int *segment_of,
+                             int needed[N_STREAMS])
 {
     for (int s = 0; s < N_STREAMS; s++)
-        for (guint i = 0; i < program->streams[s].segments->len; i++) {
-            SimSegment *segment = &g_array_index(program->streams[s].segments, SimSegment, i);
-            for (int other = 0; other < N_STREAMS; other++)
-                if (segment->needed[other] > 0)
-                    segment->needed[other] =
-                        segment_of[g_array_index(program->streams[other].ops, int,
-                                                 segment->needed[other] - 1)] +
-                        1;
-        }
+        if (needed[s] > 0)
+            needed[s] =
+                segment_of[g_array_index(program->streams[s].ops, int, needed[s] - 1)] + 1;
+}
+
+static void all_needed_translate(SimProgram *program, const int *segment_of)
+{
+    for (int s = 0; s < N_STREAMS; s++)
+        for (guint i = 0; i < program->streams[s].segments->len; i++)
+            needed_translate(program, segment_of,
+                             g_array_index(program->streams[s].segments, SimSegment, i).needed);
+    for (guint i = 0; i < program->epochs->len; i++)
+        needed_translate(program, segment_of,
+                         g_array_index(program->epochs, SimEpoch, i).needed);
 }
 
 SimProgram *sim_program_new(const Schedule *schedule)
 {
     SimProgram *program = g_new0(SimProgram, 1);
     int n_ops = schedule_n_ops(schedule);
+    const SimEpoch first = {0};
     g_autofree OpNote *notes = g_new0(OpNote, n_ops + 1);
     g_autofree int *segment_of = g_new0(int, n_ops + 1);
     program->schedule = schedule;
+    program->epochs = g_array_new(FALSE, FALSE, sizeof(SimEpoch));
+    g_array_append_val(program->epochs, first);
     for (int s = 0; s < N_STREAMS; s++) {
         program->streams[s].ops = g_array_new(FALSE, FALSE, sizeof(int));
         program->streams[s].segments = g_array_new(FALSE, FALSE, sizeof(SimSegment));
@@ -133,7 +199,7 @@ SimProgram *sim_program_new(const Schedule *schedule)
     waits_note(program, notes);
     for (int s = 0; s < N_STREAMS; s++)
         stream_cut(program, notes, &program->streams[s], segment_of);
-    needed_translate(program, segment_of);
+    all_needed_translate(program, segment_of);
     return program;
 }
 
@@ -145,6 +211,7 @@ void sim_program_free(SimProgram *program)
         g_array_unref(program->streams[s].ops);
         g_array_unref(program->streams[s].segments);
     }
+    g_array_unref(program->epochs);
     g_free(program);
 }
 
@@ -162,6 +229,19 @@ int sim_program_op(const SimProgram *program, Stream stream, const SimSegment *s
                    int index)
 {
     return g_array_index(program->streams[stream].ops, int, segment->first_op + index);
+}
+
+const SimEpoch *sim_program_epoch(const SimProgram *program, int index)
+{
+    return &g_array_index(program->epochs, SimEpoch, index);
+}
+
+gboolean sim_program_has_host_time(const SimProgram *program)
+{
+    for (guint i = 0; i < program->epochs->len; i++)
+        if (sim_program_epoch(program, (int)i)->host_s > 0)
+            return TRUE;
+    return FALSE;
 }
 
 const Op *sim_program_collective(const SimProgram *program, int communicator, int k)

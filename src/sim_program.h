@@ -12,6 +12,8 @@ G_BEGIN_DECLS
 typedef struct {
     int first_op, n_ops;   /* slice of SimStream.ops */
     double work_s;         /* COMPUTE: the sum */
+    int epoch;             /* of the host, in which it issues the ops */
+    double lag_s;          /* the segment starts no earlier than this after its epoch began */
     int needed[N_STREAMS]; /* segments of each stream that end before this one starts */
 } SimSegment;
 
@@ -20,9 +22,16 @@ typedef struct {
     GArray *segments; /* SimSegment */
 } SimStream;
 
+/* Between two points at which the host waits: it issues ops one after the other. */
+typedef struct {
+    double host_s;         /* to issue all ops of the epoch */
+    int needed[N_STREAMS]; /* segments of each stream that end before the epoch begins */
+} SimEpoch;
+
 typedef struct {
     const Schedule *schedule;
     SimStream streams[N_STREAMS];
+    GArray *epochs; /* SimEpoch; the first begins when the step before has been issued */
 } SimProgram;
 
 SimProgram *sim_program_new(const Schedule *schedule);
@@ -33,6 +42,10 @@ const SimSegment *sim_program_segment(const SimProgram *program, Stream stream, 
 /* Op of the schedule at which a segment starts. */
 int sim_program_op(const SimProgram *program, Stream stream, const SimSegment *segment,
                    int index);
+
+const SimEpoch *sim_program_epoch(const SimProgram *program, int index);
+/* Whether issuing its ops takes any time. */
+gboolean sim_program_has_host_time(const SimProgram *program);
 
 /* The k-th collective of a step on a communicator. */
 const Op *sim_program_collective(const SimProgram *program, int communicator, int k);

@@ -7,6 +7,7 @@
 
 #include "sim_collective.h"
 #include "sim_engine.h"
+#include "sim_host.h"
 
 #include <math.h>
 #include <simgrid/actor.h>
@@ -37,6 +38,7 @@ typedef struct {
     int n_segments[N_STREAMS];
     double *start_s[N_STREAMS], *end_s[N_STREAMS];
     double step_end_s[SIM_MAX_STEPS];
+    SimHost *sim_host;
     gboolean is_blocked[N_STREAMS];
     sg_sem_t wake[N_STREAMS];        /* made when first needed */
     Group *group[MAX_COMMUNICATORS]; /* NULL: no collectives */
@@ -57,6 +59,7 @@ struct _Group {
     SimConductor *conductor;
     Stream stream;
     int n_at_collective;
+    double issued_s; /* when the last host has issued the next collective */
     gboolean conductor_is_blocked;
     sg_sem_t all_at_collective;
 };
@@ -90,6 +93,13 @@ static gboolean stream_has_ended(const Rank *rank, Stream stream)
     return rank->ended[stream] == n_steps * rank->n_segments[stream];
 }
 
+/* When the host has issued the segment, as far as it must for the segment to start. */
+static double segment_issued_s(Rank *rank, Stream stream, const SimSegment *segment)
+{
+    int step = rank->ended[stream] / rank->n_segments[stream];
+    return sim_host_epoch_s(rank->sim_host, step, segment->epoch, rank->end_s) + segment->lag_s;
+}
+
 /* NCCL's kernel holds its part of the GPU while it waits for other ranks too. What an endless
  * execution takes by its bound, SimGrid gives to no other. */
 static void occupation_begin(Rank *rank, int communicator, double frac)
@@ -120,8 +130,15 @@ static void collective_arrive(Rank *rank, int communicator)
         stream_has_ended(rank, group->stream) || !segment_is_ready(rank, group->stream))
         return;
     int k = rank->ended[group->stream] % rank->n_segments[group->stream];
+    double issued_s = segment_issued_s(rank, group->stream,
+                                       sim_program_segment(rank->program, group->stream, k));
     rank->is_at_collective[communicator] = TRUE;
-    occupation_begin(rank, communicator, sim_conductor_interference_frac(group->conductor, k));
+    group->issued_s = MAX(group->issued_s, issued_s);
+    if (issued_s <= simgrid_get_clock())
+        occupation_begin(rank, communicator,
+                         sim_conductor_interference_frac(group->conductor, k));
+    else
+        sim_host_note_late(rank->sim_host);
     if (++group->n_at_collective == group->group->n_classes && group->conductor_is_blocked) {
         group->conductor_is_blocked = FALSE;
         sg_sem_release(group->all_at_collective);
@@ -151,6 +168,16 @@ static void segment_end(Rank *rank, Stream stream, double start_s)
     rank->ended[stream]++;
 }
 
+static void segment_await_issue(Rank *rank, Stream stream, const SimSegment *segment)
+{
+    double now_s = simgrid_get_clock();
+    double issued_s = segment_issued_s(rank, stream, segment);
+    if (issued_s <= now_s)
+        return;
+    sim_host_note_late(rank->sim_host);
+    sg_actor_sleep_for(issued_s - now_s);
+}
+
 /* SimGrid cancels what an actor has started when it ends: all stay until the last may go. */
 static void stream_actor_leave(World *world)
 {
@@ -176,6 +203,7 @@ static void stream_actor(int argc, char *argv[])
         }
         int index = rank->ended[stream] % rank->n_segments[stream];
         const SimSegment *segment = sim_program_segment(rank->program, stream, index);
+        segment_await_issue(rank, stream, segment);
         double start_s = simgrid_get_clock();
         if (segment->work_s > 0)
             sg_actor_execute(segment->work_s * 1e9); /* "1Gf" is the profile's speed */
@@ -190,14 +218,28 @@ static Rank *group_rank(const Group *group, int index)
     return &group->world->ranks[group->group->classes[index]];
 }
 
-/* The last rank's arrival starts a collective, and all leave it together. */
-static void collective_run(Group *group, int k, gboolean is_last_step)
+/* Waits until all ranks are at the k-th collective. Where a host is late, it is the last host
+ * that counts: NCCL's kernels of other late ones begin to hold their GPUs with it. */
+static void collective_gather(Group *group, int k)
 {
-    int n_classes = group->group->n_classes;
+    int n_classes = group->group->n_classes, communicator = group->group->communicator;
     if (group->n_at_collective < n_classes) {
         group->conductor_is_blocked = TRUE;
         sg_sem_acquire(group->all_at_collective);
     }
+    if (group->issued_s > simgrid_get_clock())
+        sg_actor_sleep_for(group->issued_s - simgrid_get_clock());
+    for (int m = 0; m < n_classes; m++)
+        if (!group_rank(group, m)->occupation[communicator])
+            occupation_begin(group_rank(group, m), communicator,
+                             sim_conductor_interference_frac(group->conductor, k));
+}
+
+/* The last rank's arrival starts a collective, and all leave it together. */
+static void collective_run(Group *group, int k, gboolean is_last_step)
+{
+    int n_classes = group->group->n_classes;
+    collective_gather(group, k);
     double start_s = simgrid_get_clock();
     sim_conductor_run(group->conductor, k, is_last_step);
     group->n_at_collective = 0;
@@ -252,6 +294,7 @@ static void rank_start(World *world, int class)
     Rank *rank = &world->ranks[class];
     rank->world = world;
     rank->program = g_ptr_array_index(replay->programs, replay->job->program_of_rank[leader]);
+    rank->sim_host = sim_host_new(rank->program);
     rank->host = sg_host_by_name(cluster_gpu(replay->cluster, leader)->gpu_host);
     for (int s = 0; s < N_STREAMS; s++) {
         int n = rank->n_segments[s] = sim_program_n_segments(rank->program, (Stream)s);
@@ -303,16 +346,25 @@ static void stuck_find(const World *world)
     }
 }
 
+static gboolean rank_host_is_steady(Rank *rank, int last)
+{
+    double begin_s = last > 0 ? rank->step_end_s[last - 1] : 0;
+    return sim_host_is_steady(rank->sim_host, last, begin_s, rank->step_end_s[last],
+                              rank->end_s);
+}
+
 static void steps_conclude(const World *world)
 {
     SimOutcome *outcome = world->replay->outcome;
     int last = world->replay->n_steps - 1;
     double first_s = G_MAXDOUBLE;
+    outcome->hosts_are_steady = TRUE;
     for (int r = 0; r < world->n_classes; r++) {
         for (int step = 0; step <= last; step++)
             outcome->step_end_s[step] =
                 MAX(outcome->step_end_s[step], world->ranks[r].step_end_s[step]);
         first_s = MIN(first_s, world->ranks[r].step_end_s[last]);
+        outcome->hosts_are_steady &= rank_host_is_steady(&world->ranks[r], last);
     }
     outcome->ranks_end_together =
         outcome->step_end_s[last] - first_s <= 1e-12 * outcome->step_end_s[last];

@@ -22,6 +22,7 @@ typedef struct {
     int stuck_rank, stuck_op;         /* first op that never ended; -1: all did */
     double step_end_s[SIM_MAX_STEPS]; /* of the last rank */
     gboolean ranks_end_together;      /* in the last step */
+    gboolean hosts_are_steady;        /* the next step finds them as the last one did */
 } SimOutcome;
 
 /* Ranks that meet in the collectives of one communicator. */

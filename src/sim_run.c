@@ -14,8 +14,9 @@
 /* Steps are equal when they take the same time to this share of it. */
 #define STEADY_FRAC 1e-9
 
-/* Steps to simulate in each attempt. One is enough where all ranks end a step together. */
-static const int attempts[] = {1, 4, SIM_MAX_STEPS};
+/* Steps to simulate in each attempt. One is enough where all ranks end a step together and no
+ * kernel waits for the host, which has nothing issued when the first step begins. */
+static const int attempts[] = {1, 2, 4, SIM_MAX_STEPS};
 
 void sim_result_free(SimResult *result)
 {
@@ -116,12 +117,13 @@ static double step_time_s(const SimOutcome *outcome, int step)
 }
 
 /* A step is steady when the next one would repeat it: all streams are empty at its end, so it
- * is if the ranks end it together; else when it took the time of the one before it. */
+ * is if the ranks end it together and their hosts are as far ahead as they were; else when it
+ * took the time of the one before it. */
 static gboolean is_steady(const SimReplay *replay)
 {
     const SimOutcome *outcome = replay->outcome;
     int last = replay->n_steps - 1;
-    if (outcome->ranks_end_together)
+    if (outcome->ranks_end_together && outcome->hosts_are_steady)
         return TRUE;
     if (last < 2)
         return FALSE;
@@ -174,6 +176,14 @@ static SimResult *result_new(SimReplay *replay)
     return result;
 }
 
+static gboolean has_host_time(const SimReplay *replay)
+{
+    for (guint p = 0; p < replay->programs->len; p++)
+        if (sim_program_has_host_time(g_ptr_array_index(replay->programs, p)))
+            return TRUE;
+    return FALSE;
+}
+
 static SimResult *replay_simulate(SimReplay *replay, const NcclOptions *nccl, GError **error)
 {
     g_assert(replay->job->n_ranks <= cluster_n_ranks(replay->cluster));
@@ -182,7 +192,7 @@ static SimResult *replay_simulate(SimReplay *replay, const NcclOptions *nccl, GE
     replay->groups = replay->timeline ? sim_groups_build(replay, nccl, error) : NULL;
     if (!replay->groups)
         return NULL;
-    for (guint i = 0; i < G_N_ELEMENTS(attempts); i++) {
+    for (guint i = has_host_time(replay); i < G_N_ELEMENTS(attempts); i++) {
         if (!attempt_run(replay, attempts[i], error))
             return NULL;
         if (is_steady(replay))

@@ -5,6 +5,7 @@
  * framework's hooks. */
 #include "step_walk.h"
 
+#include "constants.h"
 #include "error.h"
 
 #include <string.h>
@@ -282,12 +283,22 @@ static void step_clear(Step *step)
     g_free(step->uses_left);
 }
 
+/* The paper's idealised step knows no host, and compiled graphs leave no launch gaps. */
+static void host_costs(Step *step)
+{
+    if (step->training->framework == FRAMEWORK_PAPER)
+        return;
+    step->schedule->host_launch_s = step->training->compile ? 0 : step->profile->host_launch_s;
+    step->schedule->host_collective_s = constant(CONSTANT_HOST_COLLECTIVE_S);
+}
+
 static Schedule *program_build(Step *step)
 {
     gint64 n_micro_steps = step->training->gradient_accumulation;
 
     step->schedule = schedule_new();
     step->schedule->n_micro_steps = (int)n_micro_steps;
+    host_costs(step);
     step_init(step);
     library_memory(step);
     HOOK(step, start);

@@ -9,7 +9,7 @@ cd src || exit 99
 
 # A module's files are MODULE.[ch] and MODULE_*.[ch]; the longest module that fits counts.
 layers=(
-    'foundations: error json_in out_file pool'
+    'foundations: error constants json_in out_file pool'
     'inputs: experiment kernel profile optimizer model training node_wires node_type cluster'
     'step: collective schedule bucket step'
     'time: timeline sim'

@@ -78,21 +78,44 @@ START_TEST(test_allocation_does_not_wait)
 }
 END_TEST
 
-/* A device synchronisation makes the next op of each stream wait for the last of every other.
- */
+/* At a device synchronisation the host waits for the last op of each stream; streams needn't
+ * wait again for what it waited for, nor the host. */
 START_TEST(test_synchronize)
 {
     g_autoptr(Schedule) schedule = schedule_new();
-    compute(schedule, STREAM_COMPUTE);
-    compute(schedule, STREAM_REDUCE);
-    schedule_collective(schedule, PHASE_FORWARD, "x", COLLECTIVE_ALL_REDUCE, 8, 0);
+    int first = compute(schedule, STREAM_COMPUTE);
+    int last[] = {
+        compute(schedule, STREAM_COMPUTE), compute(schedule, STREAM_REDUCE),
+        schedule_collective(schedule, PHASE_FORWARD, "x", COLLECTIVE_ALL_REDUCE, 8, 0)};
 
     schedule_synchronize(schedule);
+    schedule_wait(schedule, STREAM_ALL_GATHER, last[0]);
+    schedule_host_wait(schedule, first);
     int op = compute(schedule, STREAM_ALL_GATHER);
-    ck_assert_int_eq(schedule_op(schedule, op)->n_waits, 3);
-    op = compute(schedule, STREAM_COMPUTE);
-    ck_assert_int_eq(schedule_op(schedule, op)->n_waits, 2);
+
+    ck_assert_uint_eq(schedule->host_waits->len, 3);
+    for (guint i = 0; i < 3; i++) {
+        const HostWait *wait = &g_array_index(schedule->host_waits, HostWait, i);
+        ck_assert_int_eq(wait->op, last[i]);
+        ck_assert_int_eq(wait->before, op);
+    }
+    ck_assert_int_eq(schedule_op(schedule, op)->n_waits, 0);
     ck_assert(schedule_validate(schedule, NULL));
+}
+END_TEST
+
+/* The host's time is the launches' and the collectives'. */
+START_TEST(test_host_time)
+{
+    g_autoptr(Schedule) schedule = schedule_new();
+    int op = compute(schedule, STREAM_COMPUTE);
+    ck_assert_double_eq(schedule_op(schedule, op)->host_s, 0);
+    schedule->host_launch_s = 3;
+    schedule->host_collective_s = 5;
+    op = compute(schedule, STREAM_COMPUTE);
+    ck_assert_double_eq(schedule_op(schedule, op)->host_s, 3);
+    op = schedule_collective(schedule, PHASE_FORWARD, "x", COLLECTIVE_ALL_REDUCE, 8, 0);
+    ck_assert_double_eq(schedule_op(schedule, op)->host_s, 5);
 }
 END_TEST
 
@@ -159,6 +182,7 @@ int main(void)
     tcase_add_test(tcase, test_repeated_wait_is_dropped);
     tcase_add_test(tcase, test_allocation_does_not_wait);
     tcase_add_test(tcase, test_synchronize);
+    tcase_add_test(tcase, test_host_time);
     tcase_add_test(tcase, test_leak_is_invalid);
     tcase_add_test(tcase, test_double_free_is_invalid);
     tcase_add_test(tcase, test_empty_block);

@@ -10,6 +10,7 @@ static Schedule *random_schedule(guint32 collectives_seed, guint32 kernels_seed,
     g_autoptr(GRand) shared = g_rand_new_with_seed(collectives_seed);
     g_autoptr(GRand) own = g_rand_new_with_seed(kernels_seed);
     Schedule *schedule = schedule_new();
+    schedule->host_collective_s = 1e-5;
     for (int i = 0; i < 30; i++) {
         int communicator = g_rand_int_range(shared, 0, n_communicators);
         Stream stream = (Stream)g_rand_int_range(shared, 0, STREAM_NCCL);
@@ -22,6 +23,8 @@ static Schedule *random_schedule(guint32 collectives_seed, guint32 kernels_seed,
                                         kind, bytes, 0);
         if (g_rand_boolean(shared))
             schedule_wait(schedule, STREAM_COMPUTE, op);
+        if (g_rand_int_range(shared, 0, 5) == 0)
+            schedule_host_wait(schedule, op);
         compute(schedule, STREAM_COMPUTE, g_rand_double_range(own, 0, 1e-3));
     }
     schedule_synchronize(schedule);

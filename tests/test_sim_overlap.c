@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Kernels beside collectives in a replay: what they lose, and when. */
+/* Kernels beside collectives in a replay: what they lose, and when; and kernels that wait for
+ * the host. */
 #include "sim_fixture.h"
 
 #define GIB ((gint64)1 << 30)
@@ -110,6 +111,117 @@ START_TEST(kernels_alone_lose_nothing)
 }
 END_TEST
 
+/* A kernel that the host issues in `host_s`. */
+static int launch(Schedule *schedule, Stream stream, double work_s, double host_s)
+{
+    int op = compute(schedule, stream, work_s);
+    g_array_index(schedule->ops, Op, op).n_launches = 1;
+    g_array_index(schedule->ops, Op, op).host_s = host_s;
+    return op;
+}
+
+static double step_of(Schedule *schedule)
+{
+    g_autoptr(Job) job = job_of(schedule, 1);
+    g_autoptr(Cluster) cluster = bus_cluster(1);
+    g_autoptr(SimResult) result = run(cluster, job, &automatic);
+    ck_assert(result->is_steady);
+    return result->timeline->step_time_s;
+}
+
+/* Steps follow each other, so that the last kernel runs while the next step is being issued:
+ * whatever takes longer, the host or the GPU, sets the time. */
+START_TEST(the_slower_of_host_and_gpu_sets_the_time)
+{
+    for (int i = 0; i < 2; i++) {
+        Schedule *schedule = schedule_new();
+        for (int k = 0; k < 100; k++)
+            launch(schedule, STREAM_COMPUTE, 0.01, i == 0 ? 0.03 : 0.003);
+        ck_assert_double_eq_tol(step_of(schedule), i == 0 ? 100 * 0.03 : 100 * 0.01, 1e-9);
+    }
+}
+END_TEST
+
+/* One op of many kernels is as bound as many ops of one. */
+START_TEST(kernels_of_an_op_are_launched_one_by_one)
+{
+    Schedule *schedule = schedule_new();
+    int op = launch(schedule, STREAM_COMPUTE, 1, 300);
+    g_array_index(schedule->ops, Op, op).n_launches = 100;
+    schedule_synchronize(schedule);
+    ck_assert_double_eq_tol(step_of(schedule), 300 + 0.01, 1e-9);
+}
+END_TEST
+
+/* After the host waited for the long kernel it must issue the short ones, each of which waits
+ * for its launch; without the wait they are issued meanwhile. */
+START_TEST(issue_restarts_after_a_host_wait)
+{
+    for (int waits = 0; waits < 2; waits++) {
+        Schedule *schedule = schedule_new();
+        int first = launch(schedule, STREAM_COMPUTE, 5, 0.1);
+        if (waits)
+            schedule_host_wait(schedule, first);
+        for (int k = 0; k < 10; k++)
+            launch(schedule, STREAM_COMPUTE, 0.01, 0.1);
+        schedule_synchronize(schedule);
+        /* 0.1 for the first launch, then the kernel. */
+        ck_assert_double_eq_tol(step_of(schedule), 5.1 + (waits ? 10 * 0.1 + 0.01 : 10 * 0.01),
+                                1e-9);
+    }
+}
+END_TEST
+
+/* A run of kernels against the rule itself: each starts when it has been issued and the one
+ * before it has ended. The run is one execution in the replay. */
+START_TEST(a_run_of_kernels_ends_when_its_kernels_do)
+{
+    g_autoptr(GRand) random = g_rand_new_with_seed((guint32)_i);
+    Schedule *schedule = schedule_new();
+    double issued_s = 0, end_s = 0;
+    for (int k = 0; k < 50; k++) {
+        double work_s = g_rand_double_range(random, 0, 1);
+        double host_s = g_rand_double_range(random, 0, 1);
+        launch(schedule, STREAM_COMPUTE, work_s, host_s);
+        issued_s += host_s;
+        end_s = MAX(end_s, issued_s) + work_s;
+    }
+    schedule_synchronize(schedule);
+    ck_assert_double_eq_tol(step_of(schedule), end_s, 1e-9);
+}
+END_TEST
+
+/* Ops of other streams take the host's time too, and a collective waits for the last host. */
+START_TEST(a_collective_waits_for_its_launch)
+{
+    Schedule *schedule = schedule_new();
+    launch(schedule, STREAM_COMPUTE, 0.5, 1);
+    int gather = collective(schedule, COLLECTIVE_ALL_GATHER, 1024);
+    g_array_index(schedule->ops, Op, gather).host_s = 2;
+    schedule_synchronize(schedule);
+    g_autoptr(Job) job = job_of(schedule, 2);
+    g_autoptr(Cluster) cluster = h100_cluster(1, 2);
+
+    g_autoptr(SimResult) result = run_beside(cluster, job, &automatic);
+
+    double gather_s = timeline_end_s(result->timeline, 1, gather) -
+                      timeline_start_s(result->timeline, 1, gather);
+    ck_assert_double_eq_tol(timeline_start_s(result->timeline, 1, gather), 3, 1e-9);
+    ck_assert_double_eq_tol(result->timeline->step_time_s, 3 + gather_s, 1e-9);
+}
+END_TEST
+
+static TCase *host_case(void)
+{
+    TCase *tcase = tcase_create("host");
+    tcase_add_test(tcase, the_slower_of_host_and_gpu_sets_the_time);
+    tcase_add_test(tcase, kernels_of_an_op_are_launched_one_by_one);
+    tcase_add_test(tcase, issue_restarts_after_a_host_wait);
+    tcase_add_loop_test(tcase, a_run_of_kernels_ends_when_its_kernels_do, 0, 5);
+    tcase_add_test(tcase, a_collective_waits_for_its_launch);
+    return tcase;
+}
+
 static TCase *interference_case(void)
 {
     TCase *tcase = tcase_create("interference");
@@ -125,6 +237,7 @@ int main(void)
 {
     Suite *suite = suite_create("sim_overlap");
     suite_add_tcase(suite, interference_case());
+    suite_add_tcase(suite, host_case());
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     int n_failed = srunner_ntests_failed(runner);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of constants. */
+#include "constants.h"
+
+static const Constant constants[N_CONSTANTS] = {
+    [CONSTANT_HOST_LAUNCH_S] =
+        {"host_launch", "s", 7e-6, 3e-6, 20e-6,
+         "the host's time to issue a kernel from PyTorch in eager mode: Python, dispatcher, "
+         "autograd, cudaLaunchKernel",
+         "PyTorch issue 41383 (5 to 7 us for the simplest operation), tritonbench pull request "
+         "1017 (3 us of it in the driver); not fitted"},
+    [CONSTANT_HOST_COLLECTIVE_S] =
+        {"host_collective", "s", 30e-6, 10e-6, 100e-6,
+         "the host's time to issue a collective: c10d's bookkeeping, events, NCCL's enqueue",
+         "assumed, unverified"},
+};
+
+const Constant *constant_of(ConstantId id)
+{
+    return &constants[id];
+}
+
+double constant(ConstantId id)
+{
+    return constants[id].value;
+}
