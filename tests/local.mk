@@ -5,6 +5,7 @@
 C_TESTS = \
 	%reldir%/test_bucket \
 	%reldir%/test_calibrate_plan \
+	%reldir%/test_calibrate_profile \
 	%reldir%/test_cluster \
 	%reldir%/test_cmd_over \
 	%reldir%/test_collective \
@@ -60,6 +61,7 @@ GOLDEN_TESTS = \
 	%reldir%/golden/model-json.test \
 	%reldir%/golden/model-layers.test \
 	%reldir%/golden/model-table.test \
+	%reldir%/golden/profile-check.test \
 	%reldir%/golden/platform-list.test \
 	%reldir%/golden/platform-show.test \
 	%reldir%/golden/platform-xml.test \
@@ -126,6 +128,8 @@ LDADD = libzerosim.a $(LIBRARIES_LIBS) $(CHECK_LIBS)
 
 # zerosim-calibrate's plan is plain C: it is held against the models where there is no CUDA too.
 tests_test_calibrate_plan_SOURCES = %reldir%/test_calibrate_plan.c $(CALIBRATE_PLAN)
+tests_test_calibrate_profile_SOURCES = %reldir%/test_calibrate_profile.c $(CALIBRATE_PLAN) \
+	$(CALIBRATE_PROFILE)
 
 if HAVE_CHECK
 check_PROGRAMS += $(C_TESTS)

@@ -5,10 +5,12 @@ CALIBRATE_PLAN = \
 	%reldir%/ops.c %reldir%/plan.c %reldir%/plan.h %reldir%/plan_grid.c \
 	%reldir%/plan_models.c
 
-CALIBRATE_C = $(CALIBRATE_PLAN) \
-	%reldir%/bench.h %reldir%/calibrate.c %reldir%/nvml.c %reldir%/nvml.h \
-	%reldir%/options.c %reldir%/options.h %reldir%/profile_facts.c \
-	%reldir%/profile_out.c %reldir%/profile_out.h %reldir%/progress.c %reldir%/progress.h
+CALIBRATE_PROFILE = \
+	%reldir%/bench.h %reldir%/profile_facts.c %reldir%/profile_out.c %reldir%/profile_out.h
+
+CALIBRATE_C = $(CALIBRATE_PLAN) $(CALIBRATE_PROFILE) \
+	%reldir%/calibrate.c %reldir%/nvml.c %reldir%/nvml.h \
+	%reldir%/options.c %reldir%/options.h %reldir%/progress.c %reldir%/progress.h
 
 CALIBRATE_CUH = \
 	%reldir%/bench.cuh %reldir%/cudnn_graph.cuh %reldir%/passes.cuh %reldir%/reduce.cuh \

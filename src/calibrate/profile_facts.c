@@ -13,11 +13,19 @@ typedef struct {
 } NameRow;
 
 static const NameRow names[] = {
-    {"H100 80GB HBM3", "h100-sxm5-80gb"}, {"H100 PCIe", "h100-pcie-80gb"},
-    {"H100 NVL", "h100-nvl-94gb"},        {"H200 NVL", "h200-nvl-141gb"},
-    {"H200", "h200-sxm5-141gb"},          {"A100-SXM4-80GB", "a100-sxm4-80gb"},
-    {"A100-SXM4-40GB", "a100-sxm4-40gb"}, {"A100 80GB PCIe", "a100-pcie-80gb"},
-    {"A100-PCIE-40GB", "a100-pcie-40gb"}, {"B200", "b200-sxm6-180gb"},
+    {"GH200", "gh200"},
+    {"H100 80GB HBM3", "h100-sxm5-80gb"},
+    {"H100 PCIe", "h100-pcie-80gb"},
+    {"H100 NVL", "h100-nvl-94gb"},
+    {"H200 NVL", "h200-nvl-141gb"},
+    {"H200", "h200-sxm5-141gb"},
+    {"A100-SXM4-80GB", "a100-sxm4-80gb"},
+    {"A100-SXM4-40GB", "a100-sxm4-40gb"},
+    {"A100 80GB PCIe", "a100-pcie-80gb"},
+    {"A100-PCIE-40GB", "a100-pcie-40gb"},
+    {"GB200", "gb200"},
+    {"B200", "b200"},
+    {"RTX 4090", "rtx4090"},
 };
 
 void profile_facts_name(const char *device, char *name, size_t size)
@@ -88,27 +96,6 @@ static const GenerationRow *generation(int capability)
     return best;
 }
 
-static void set_peaks(json_t *facts, const Machine *m)
-{
-    const GenerationRow *row = generation(m->compute_capability);
-    for (int type = 0; type < N_TYPES; type++) {
-        char name[48], source[128];
-        snprintf(name, sizeof name, "peak_%s_flop_per_s", plan_type_name((Type)type));
-        if (json_object_get(facts, name) || row->flop_a_clock[type] == 0)
-            continue;
-        snprintf(source, sizeof source,
-                 "computed, not a data sheet's: %d multiprocessors x %.0f MHz x %d a clock",
-                 m->n_sms, m->max_sm_clock_hz / 1e6, row->flop_a_clock[type]);
-        set_fact(facts, name,
-                 json_real(m->n_sms * m->max_sm_clock_hz * row->flop_a_clock[type]), source);
-    }
-    if (!json_object_get(facts, "memory_bytes_per_s"))
-        set_fact(
-            facts, "memory_bytes_per_s",
-            json_real(2 * m->max_memory_clock_hz * m->memory_bus_bits / 8),
-            "computed, not a data sheet's: memory clock x bus width, two transfers a clock");
-}
-
 static double dimension(const json_t *entry, const char *name)
 {
     return json_number_value(json_object_get(json_object_get(entry, "dimensions"), name));
@@ -126,10 +113,9 @@ static double time_of(const json_t *entry)
     return json_number_value(json_object_get(entry, "time_s"));
 }
 
-/* The best product of this type, as the ceiling's definition says. */
-static void set_achievable(json_t *facts, const json_t *kernels, Type type)
+/* The best product of this type; 0 where none was measured. */
+static double best_rate(const json_t *kernels, Type type)
 {
-    char name[48], peak_name[48];
     double best = 0;
     size_t i = 0;
     const json_t *entry = NULL;
@@ -142,11 +128,34 @@ static void set_achievable(json_t *facts, const json_t *kernels, Type type)
         const double rate = flops / time_of(entry);
         best = rate > best ? rate : best;
     }
-    if (best == 0)
+    return best;
+}
+
+static void set_peak(json_t *facts, const Machine *m, Type type, const char *name)
+{
+    char source[128];
+    const int flop_a_clock = generation(m->compute_capability)->flop_a_clock[type];
+    if (json_object_get(facts, name) || flop_a_clock == 0)
         return;
+    snprintf(source, sizeof source,
+             "computed, not a data sheet's: %d multiprocessors x %.0f MHz x %d a clock",
+             m->n_sms, m->max_sm_clock_hz / 1e6, flop_a_clock);
+    set_fact(facts, name, json_real(m->n_sms * m->max_sm_clock_hz * flop_a_clock), source);
+}
+
+/* The reader wants a peak and what products reach of it together, or neither. */
+static void set_rates(json_t *facts, const json_t *kernels, const Machine *m, Type type)
+{
+    char name[48], peak_name[48];
+    const double best = best_rate(kernels, type);
     snprintf(name, sizeof name, "achievable_%s_flop_per_s", plan_type_name(type));
     snprintf(peak_name, sizeof peak_name, "peak_%s_flop_per_s", plan_type_name(type));
+    if (best == 0)
+        return;
+    set_peak(facts, m, type, peak_name);
     const double peak = fact(facts, peak_name);
+    if (peak == 0)
+        return;
     set_fact(facts, name, json_real(best < peak ? best : peak),
              best < peak ? "measured: the best of this file's products"
                          : "measured at or over the peak given here, which stands instead");
@@ -219,9 +228,13 @@ void profile_facts_set(json_t *facts, const json_t *kernels, const json_t *launc
     set_fact(facts, "cublas_workspace_bytes",
              json_integer(m->compute_capability >= 90 ? 32 << 20 : 8519680),
              "PyTorch ATen/cuda/CublasHandlePool.cpp");
-    set_peaks(facts, m);
     for (int type = 0; type < N_TYPES; type++)
-        set_achievable(facts, kernels, (Type)type);
+        set_rates(facts, kernels, m, (Type)type);
+    if (!json_object_get(facts, "memory_bytes_per_s"))
+        set_fact(
+            facts, "memory_bytes_per_s",
+            json_real(2 * m->max_memory_clock_hz * m->memory_bus_bits / 8),
+            "computed, not a data sheet's: memory clock x bus width, two transfers a clock");
     set_bandwidth(facts, kernels);
     set_attention(facts, kernels, "cudnn_attention_forward", "cudnn_attention_forward_frac", 2);
     set_attention(facts, kernels, "cudnn_attention_backward", "cudnn_attention_backward_frac",
