@@ -15,6 +15,26 @@ nobase_dist_pkgdata_DATA += \
 	%reldir%/gpus/rtx4090.json \
 	%reldir%/gpus/v100-sxm2-16gb.json \
 	%reldir%/gpus/v100-sxm2-32gb.json \
+	%reldir%/nccl/README.md \
+	%reldir%/nccl/dgx-a100-80gb.csv \
+	%reldir%/nccl/dgx-a100-80gb.json \
+	%reldir%/nccl/dgx-b200-2-nodes.csv \
+	%reldir%/nccl/dgx-b200-2-nodes.json \
+	%reldir%/nccl/dgx-b200.csv \
+	%reldir%/nccl/dgx-b200.json \
+	%reldir%/nccl/dgx-h100.csv \
+	%reldir%/nccl/dgx-h100.json \
+	%reldir%/nccl/dgx-h200.csv \
+	%reldir%/nccl/dgx-h200.json \
+	%reldir%/nccl/fit.sh \
+	%reldir%/nccl/p3dn.csv \
+	%reldir%/nccl/p3dn.json \
+	%reldir%/nccl/p4de.csv \
+	%reldir%/nccl/p4de.json \
+	%reldir%/nccl/p5.csv \
+	%reldir%/nccl/p5.json \
+	%reldir%/nccl/p6-b200.csv \
+	%reldir%/nccl/p6-b200.json \
 	%reldir%/nodes/4xgh200.conf \
 	%reldir%/nodes/a2-highgpu.conf \
 	%reldir%/nodes/a3-highgpu.conf \
@@ -36,6 +56,7 @@ nobase_dist_pkgdata_DATA += \
 	%reldir%/nodes/p4de.conf \
 	%reldir%/nodes/p5.conf \
 	%reldir%/nodes/p5en.conf \
+	%reldir%/nodes/p6-b200.conf \
 	%reldir%/nodes/pcie-4x4090.conf \
 	%reldir%/nodes/pcie-8xa10.conf \
 	%reldir%/nodes/pcie-8xl40s.conf

@@ -21,6 +21,7 @@ gboolean cmd_model(int argc, char **argv, GError **error);
 gboolean cmd_profile(int argc, char **argv, GError **error);
 gboolean cmd_platform(int argc, char **argv, GError **error);
 gboolean cmd_validate(int argc, char **argv, GError **error);
+gboolean cmd_nccl(int argc, char **argv, GError **error);
 gboolean cmd_plot(int argc, char **argv, GError **error);
 gboolean cmd_report(int argc, char **argv, GError **error);
 

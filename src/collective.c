@@ -3,6 +3,7 @@
  * under which they take the predicted time when nothing else is in the way. */
 #include "collective.h"
 
+#include "collective_calibration.h"
 #include "collective_flows.h"
 #include "collective_tuner.h"
 
@@ -102,8 +103,8 @@ static void flows_add(FlowSet *set, const Comm *comm, const CollectiveCall *call
     }
 }
 
-static void plan_fill(CollectivePlan *plan, const Comm *comm, const CollectiveCall *call,
-                      const NcclOptions *options)
+static void plan_fill(CollectivePlan *plan, const Cluster *cluster, const Comm *comm,
+                      const CollectiveCall *call, const NcclOptions *options)
 {
     CommGraphs graphs = tuner_graphs(comm);
     TunerChoice choice = tuner_choose(comm, &graphs, call, options);
@@ -118,6 +119,13 @@ static void plan_fill(CollectivePlan *plan, const Comm *comm, const CollectiveCa
         flow_s *= MAX(1, (double)graph->blocks / plan->channels);
     }
     plan->latency_s = choice.latency_s;
+    const NcclCalibration *calibration =
+        nccl_calibration_choose(options ? options->calibrations : NULL, cluster, comm->members,
+                                comm->n_ranks, choice.algorithm);
+    plan->fitted = calibration != NULL;
+    if (calibration)
+        nccl_calibration_apply(calibration, choice.algorithm, comm->n_ranks,
+                               call->payload_bytes, &plan->latency_s, &flow_s);
     plan->time_s = plan->latency_s + flow_s;
     FlowSet *set = flow_set_new();
     flows_add(set, comm, call, &choice, graph->channels);
@@ -138,7 +146,7 @@ CollectivePlan *collective_plan(const Cluster *cluster, const int *members, int 
         return plan;
     }
     g_autoptr(Comm) comm = comm_new(cluster, members, n_members, options);
-    plan_fill(plan, comm, call, options);
+    plan_fill(plan, cluster, comm, call, options);
     return plan;
 }
 

@@ -35,11 +35,14 @@ typedef enum {
 } Algorithm;
 typedef enum { PROTOCOL_LL, PROTOCOL_LL128, PROTOCOL_SIMPLE, N_PROTOCOLS } Protocol;
 
+typedef struct _NcclCalibration NcclCalibration; /* collective_calibration.h */
+
 /* Overrides of [nccl]; -1 / 0: NCCL's own choice. An algorithm or protocol binds the
  * collectives that it can run. */
 typedef struct {
     int algorithm, protocol, channels;
     gboolean collnet; /* the network's switches reduce (SHARP), and NCCL has the plug-in */
+    const GPtrArray *calibrations; /* NcclCalibration *; each plan takes the best; NULL: none */
 } NcclOptions;
 
 /* What a rank asks NCCL for. payload_bytes as nccl-tests counts: the buffer of all-reduce,

@@ -165,6 +165,23 @@ static ChannelGraph nvls_search(const Comm *comm)
                           .blocks = n_blocks};
 }
 
+/* Between two nodes each byte of a tree passes a NIC once where a ring's does twice: NCCL
+ * raises the rate inside the nodes alone, up to twice that of the NICs ("See if we can increase
+ * bwIntra for trees"). */
+static ChannelGraph tree_search(const Comm *comm, const ChannelGraph *ring)
+{
+    ChannelGraph tree = *ring;
+    const double *trial = trial_speeds(comm, TRUE);
+    if (comm->n_nodes != 2 || comm->ranks_per_node == 1)
+        return tree;
+    int i = 0;
+    while (trial[i] * GB > 2 * ring->inter_bytes_per_s ||
+           ring->channels * trial[i] * GB > tuner_gpu_bytes_per_s(comm))
+        i++;
+    tree.intra_bytes_per_s = MAX(tree.intra_bytes_per_s, trial[i] * GB);
+    return tree;
+}
+
 gboolean tuner_has_nvls(const Comm *comm)
 {
     return comm->compute_capability >= 90 && comm->nvswitch && comm->ranks_per_node > 1;
@@ -173,6 +190,7 @@ gboolean tuner_has_nvls(const Comm *comm)
 CommGraphs tuner_graphs(const Comm *comm)
 {
     CommGraphs graphs = {.ring = ring_search(comm)};
+    graphs.tree = tree_search(comm, &graphs.ring);
     if (tuner_has_nvls(comm))
         graphs.nvls = nvls_search(comm);
     return graphs;

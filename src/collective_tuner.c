@@ -92,7 +92,9 @@ int tuner_n_steps(CollectiveKind kind, int n_ranks)
 const ChannelGraph *tuner_graph(const CommGraphs *graphs, Algorithm algorithm)
 {
     gboolean nvls = algorithm == ALGORITHM_NVLS || algorithm == ALGORITHM_NVLS_TREE;
-    return nvls ? &graphs->nvls : &graphs->ring;
+    if (nvls)
+        return &graphs->nvls;
+    return algorithm == ALGORITHM_TREE ? &graphs->tree : &graphs->ring;
 }
 
 /* ---- latency ---- */

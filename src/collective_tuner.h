@@ -16,7 +16,8 @@ typedef struct {
 } ChannelGraph;
 
 typedef struct {
-    ChannelGraph ring; /* the tree's and CollNet's too */
+    ChannelGraph ring; /* CollNet's too */
+    ChannelGraph tree;
     ChannelGraph nvls;
 } CommGraphs;
 

@@ -43,11 +43,12 @@ libzerosim_a_SOURCES += \
 
 # -- what one step does: pure functions
 libzerosim_a_SOURCES += \
-	%reldir%/collective.c %reldir%/collective.h %reldir%/collective_choice.c \
+	%reldir%/collective.c %reldir%/collective.h %reldir%/collective_calibration.c \
+	%reldir%/collective_calibration.h %reldir%/collective_choice.c \
 	%reldir%/collective_comm.c %reldir%/collective_comm.h %reldir%/collective_direct.c \
 	%reldir%/collective_flows.c %reldir%/collective_flows.h %reldir%/collective_ring.c \
 	%reldir%/collective_search.c %reldir%/collective_tree.c %reldir%/collective_tuner.c \
-	%reldir%/collective_tuner.h \
+	%reldir%/collective_tuner.h %reldir%/nccl_calibration.c %reldir%/nccl_calibration.h \
 	%reldir%/schedule.c %reldir%/schedule.h %reldir%/schedule_job.c %reldir%/bucket.c \
 	%reldir%/bucket.h %reldir%/step.c %reldir%/step.h %reldir%/step_ddp.c \
 	%reldir%/step_deepspeed0.c %reldir%/step_deepspeed12.c %reldir%/step_deepspeed3.c %reldir%/step_deepspeed3.h \
@@ -102,6 +103,10 @@ libzerosim_a_SOURCES += \
 	%reldir%/validate_stand_in.c %reldir%/validate_stand_in.h %reldir%/validate_steps.c \
 	%reldir%/validate_steps.h %reldir%/validate_steps_keys.c %reldir%/validate_summary.c \
 	%reldir%/validate_summary.h
+libzerosim_a_SOURCES += \
+	%reldir%/nccl_csv.c %reldir%/nccl_fit.c %reldir%/nccl_fit.h %reldir%/nccl_log.c \
+	%reldir%/nccl_rows.c %reldir%/nccl_rows.h %reldir%/nccl_write.c %reldir%/nccl_write.h \
+	%reldir%/cmd_nccl.c
 libzerosim_a_SOURCES += %reldir%/cmd_validate.c %reldir%/metrics_expected.c \
 	%reldir%/metrics_expected.h
 

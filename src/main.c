@@ -23,6 +23,7 @@ static const Command commands[] = {
     {"report", "results as a page, or as tables for a paper", cmd_report},
     {"profile", "kernel times of a GPU, and how far they are off", cmd_profile},
     {"platform", "write a cluster preset as SimGrid XML", cmd_platform},
+    {"nccl", "fit collectives to measurements", cmd_nccl},
     {"validate", "predictions beside published measurements", cmd_validate},
 };
 

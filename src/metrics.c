@@ -97,11 +97,12 @@ static void measure_communication(Result *result, const Job *job, const SimResul
     CollectiveTimes times = {0};
     result->time_split_s = metrics_time_split(schedule, sim->timeline, rank, &times);
     result->collectives = metrics_collectives(job, rank, &times, sim->collectives);
+    result->comm_fitted_frac = metrics_fitted_frac(schedule, &times, sim->collectives);
     g_free(times.busy_s);
     g_free(times.exposed_s);
     result->link_classes = metrics_link_classes(sim->links, result->step_time_s);
     result->sent_bytes_per_rank = metrics_sent_bytes(job);
-    result->comm_modelled_frac = 1;
+    result->comm_modelled_frac = 1 - result->comm_fitted_frac;
     result->overlap_is_modelled = sim->overlap_is_modelled;
 }
 

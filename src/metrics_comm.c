@@ -108,6 +108,23 @@ GArray *metrics_collectives(const Job *job, int rank, const CollectiveTimes *tim
     return totals;
 }
 
+double metrics_fitted_frac(const Schedule *schedule, const CollectiveTimes *times,
+                           const GArray *uses)
+{
+    double fitted_s = 0, all_s = 0;
+    guint n_seen = 0;
+    for (int i = 0; i < schedule_n_ops(schedule); i++) {
+        if (schedule_op(schedule, i)->kind != OP_COLLECTIVE)
+            continue;
+        gboolean fitted =
+            n_seen < uses->len && g_array_index(uses, CollectiveUse, n_seen).fitted;
+        all_s += times->busy_s[i];
+        fitted_s += fitted ? times->busy_s[i] : 0;
+        n_seen++;
+    }
+    return all_s > 0 ? fitted_s / all_s : 0;
+}
+
 static void link_class_total_clear(gpointer total)
 {
     g_free(((LinkClassTotal *)total)->busiest_link);

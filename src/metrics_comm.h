@@ -14,6 +14,11 @@ double metrics_sent_bytes(const Job *job);
 GArray *metrics_collectives(const Job *job, int rank, const CollectiveTimes *times,
                             const GArray *uses);
 
+/* Share of the time of the rank's collectives that a calibration's constants gave; 1 - that is
+ * NCCL's own model. */
+double metrics_fitted_frac(const Schedule *schedule, const CollectiveTimes *times,
+                           const GArray *uses);
+
 /* LinkClassTotal of the classes that carried bytes, in order of LinkClass. */
 GArray *metrics_link_classes(const GArray *links, double step_time_s);
 

@@ -3,6 +3,7 @@
  * cluster gives the ranks, the model's width resolves DeepSpeed's "auto", the training decides
  * the model's kernels. And finds the largest micro-batch that fits. */
 #include "error.h"
+#include "nccl_calibration.h"
 #include "predict.h"
 
 #include <string.h>
@@ -18,29 +19,24 @@ void inputs_free(Inputs *inputs)
     g_clear_pointer(&inputs->model, model_free);
     g_clear_pointer(&inputs->training, training_free);
     g_clear_pointer(&inputs->profile, profile_free);
+    g_clear_pointer(&inputs->calibrations, g_ptr_array_unref);
     g_ptr_array_unref(inputs->warnings);
     g_free(inputs);
 }
 
-static gboolean nccl_fail(const Experiment *experiment, const char *name, GError **error)
-{
-    g_autofree char *where = experiment_where(experiment, name);
-    g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED, "%s=%s is not modelled yet", where,
-                experiment_string(experiment, name));
-    return FALSE;
-}
-
 /* The choices of nccl.algorithm and nccl.protocol are "auto" and then the enums' names in
  * order. */
-static gboolean nccl_load(const Experiment *experiment, NcclOptions *nccl, GError **error)
+static gboolean nccl_load(Inputs *inputs, GError **error)
 {
-    const char *calibration = experiment_string(experiment, "nccl.calibration");
+    const Experiment *experiment = inputs->experiment;
+    NcclOptions *nccl = &inputs->nccl;
     nccl->algorithm = experiment_choice(experiment, "nccl.algorithm") - 1;
     nccl->protocol = experiment_choice(experiment, "nccl.protocol") - 1;
     nccl->channels = (int)MAX(experiment_int(experiment, "nccl.channels"), 0);
     nccl->collnet = experiment_bool(experiment, "nccl.collnet");
-    if (strcmp(calibration, "auto") != 0 && strcmp(calibration, "none") != 0)
-        return nccl_fail(experiment, "nccl.calibration", error);
+    if (!nccl_calibrations_of(experiment, &inputs->calibrations, error))
+        return FALSE;
+    nccl->calibrations = inputs->calibrations;
     return TRUE;
 }
 
@@ -192,7 +188,7 @@ Inputs *inputs_load(const Experiment *experiment, gboolean comparing, gboolean s
     inputs->warnings = g_ptr_array_new_with_free_func(g_free);
     inputs->comparing = comparing;
     inputs->strict = strict;
-    if (!nccl_load(experiment, &inputs->nccl, error))
+    if (!nccl_load(inputs, error))
         return NULL;
     inputs->cluster = cluster_build(experiment, inputs->warnings, error);
     if (inputs->cluster == NULL || !nccl_check(inputs, error))

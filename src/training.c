@@ -81,14 +81,6 @@ static G_GNUC_PRINTF(5, 6) gboolean
 
 /* ---- what isn't modelled, what has no effect ---- */
 
-/* Values of other keys that exist and are not modelled yet. */
-static const struct {
-    const char *name;
-    const char *modelled; /* "a|b" */
-} partly_modelled[] = {
-    {"nccl.calibration", "auto|none"},
-};
-
 /* A section of knobs and what it is for. */
 static gboolean applies(const Training *training, const char *section)
 {
@@ -99,24 +91,6 @@ static gboolean applies(const Training *training, const char *section)
         return pytorch && training_shards_parameters(training);
     if (strcmp(section, "deepspeed") == 0)
         return training->framework == FRAMEWORK_DEEPSPEED;
-    return TRUE;
-}
-
-static gboolean check_modelled(const Context *context, const Training *training, GError **error)
-{
-    for (gsize i = 0; i < G_N_ELEMENTS(partly_modelled); i++) {
-        const char *name = partly_modelled[i].name;
-        const char *value = experiment_string(context->experiment, name);
-        g_autofree char *section = g_strndup(name, strcspn(name, "."));
-        g_auto(GStrv) modelled = g_strsplit(partly_modelled[i].modelled, "|", -1);
-        if (!applies(training, section) ||
-            g_strv_contains((const char *const *)modelled, value))
-            continue;
-        g_autofree char *quoted = error_quote(value);
-        g_autofree char *list = g_strjoinv(" or ", modelled);
-        return fail(context, ERROR_UNMODELLED, name, error,
-                    "%s is not modelled yet: must be %s", quoted, list);
-    }
     return TRUE;
 }
 
@@ -459,8 +433,6 @@ Training *training_build(const Experiment *experiment, int n_ranks, gint64 hidde
     training_ddp_resolve(experiment, &training->ddp);
     training_fsdp_resolve(experiment, training->strategy, &training->fsdp);
     resolve_rest(&context, training);
-    if (!check_modelled(&context, training, error))
-        return NULL;
     warn_without_effect(&context, training);
     return g_steal_pointer(&training);
 }

@@ -229,7 +229,9 @@ gboolean validate_case_platform(ValidateCase *c, const PlatformFacts *facts, GEr
                     facts->n_gpus, gpus_per_node);
         return FALSE;
     }
-    g_autofree char *file = g_build_filename(c->directory, "node.conf", NULL);
+    /* Named like the preset: calibrations hold for platforms by name. */
+    g_autofree char *base = g_strconcat(preset->name, ".conf", NULL);
+    g_autofree char *file = g_build_filename(c->directory, base, NULL);
     g_autoptr(GHashTable) node = node_of_row(c, facts, preset, profile, gpus_per_node);
     return node_file_write(file, preset, node, error) &&
            validate_case_set(c, error, "cluster.platform=%s", file) &&

@@ -21,6 +21,7 @@ C_TESTS = \
 	%reldir%/test_model_families \
 	%reldir%/test_model_list \
 	%reldir%/test_model_refusals \
+	%reldir%/test_nccl \
 	%reldir%/test_optimizer \
 	%reldir%/test_platform \
 	%reldir%/test_plot \

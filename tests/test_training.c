@@ -286,7 +286,6 @@ static const struct {
      "training.precision"},
     {"framework = paper\nstrategy = zero1\nprecision = autocast-fp16\n", ERROR_INPUT,
      "say fp16"},
-    {"strategy = ddp\n[nccl]\ncalibration = mine\n", ERROR_UNMODELLED, "nccl.calibration"},
     {"strategy = ddp\nreduce_dtype = bf16\n", ERROR_INPUT, "training.reduce_dtype"},
     {"framework = paper\nstrategy = zero2\nreduce_dtype = bf16\n", ERROR_INPUT,
      "training.reduce_dtype"},

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* zerosim nccl: `fit` turns measured collectives into a calibration. */
+#include "cmd.h"
+#include "error.h"
+#include "nccl_fit.h"
+#include "nccl_write.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define EXAMPLE                                                                                \
+    "Example: zerosim nccl fit --platform=dgx-h100 --name=ours all_reduce.log\n"               \
+    "         zerosim run workloads/llama-2-7b-dgx-h100.conf -s "                              \
+    "nccl.calibration=ours.json\n\n"
+
+typedef struct {
+    gboolean help;
+    char *platform, *name, *output, *collective, *gpus, *only_on;
+    char **files;
+    char *help_text;
+} Arguments;
+
+static void arguments_clear(Arguments *arguments)
+{
+    g_free(arguments->platform);
+    g_free(arguments->name);
+    g_free(arguments->output);
+    g_free(arguments->collective);
+    g_free(arguments->gpus);
+    g_free(arguments->only_on);
+    g_strfreev(arguments->files);
+    g_free(arguments->help_text);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Arguments, arguments_clear)
+
+static gboolean usage(GError **error, const char *what)
+{
+    g_set_error_literal(error, ZEROSIM_ERROR, ERROR_USAGE, what);
+    return FALSE;
+}
+
+static gboolean arguments_check(const Arguments *arguments, GError **error)
+{
+    if (arguments->help)
+        return TRUE;
+    if (!arguments->files || strcmp(arguments->files[0], "fit") != 0)
+        return usage(error, "what to do with NCCL is required, as in: zerosim nccl fit "
+                            "--platform=dgx-h100 --name=ours all_reduce.log");
+    if (!arguments->files[1])
+        return usage(error, "a log of nccl-tests or a CSV file of measurements is required, as "
+                            "in: zerosim nccl fit --platform=dgx-h100 --name=ours "
+                            "all_reduce.log");
+    if (!arguments->platform)
+        return usage(error, "--platform is required: the node type that the measurements ran "
+                            "on (`zerosim platform --list` names them)");
+    return arguments->name != NULL || usage(error, "--name is required: the calibration's");
+}
+
+static gboolean arguments_parse(Arguments *arguments, int argc, char **argv, GError **error)
+{
+    const GOptionEntry entries[] = {
+        {"platform", 'p', 0, G_OPTION_ARG_STRING, &arguments->platform,
+         "node type that was measured, a preset or a file", "NAME"},
+        {"name", 'n', 0, G_OPTION_ARG_STRING, &arguments->name, "the calibration's name",
+         "NAME"},
+        {"output", 'o', 0, G_OPTION_ARG_FILENAME, &arguments->output,
+         "where to write it (default: NAME.json)", "FILE"},
+        {"collective", 'c', 0, G_OPTION_ARG_STRING, &arguments->collective,
+         "which one the logs measured, where they don't say", "NAME"},
+        {"gpus", 0, 0, G_OPTION_ARG_STRING, &arguments->gpus,
+         "GPUs that it holds for, as names begin (default: the node type's)", "h100,h200"},
+        {"only-on", 0, 0, G_OPTION_ARG_STRING, &arguments->only_on,
+         "platforms that it holds for (default: any of those GPUs)", "NAME,NAME"},
+        {"help", 'h', 0, G_OPTION_ARG_NONE, &arguments->help, "show this help", NULL},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->files, NULL,
+         "fit FILE..."},
+        G_OPTION_ENTRY_NULL,
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_option_context_set_help_enabled(context, FALSE);
+    g_option_context_add_main_entries(context, entries, NULL);
+    arguments->help_text = g_option_context_get_help(context, TRUE, NULL);
+    return g_option_context_parse(context, &argc, &argv, error) &&
+           arguments_check(arguments, error);
+}
+
+static gboolean kind_parse(const char *name, CollectiveKind *kind, GError **error)
+{
+    const char *names[N_COLLECTIVES + 1] = {NULL};
+    *kind = N_COLLECTIVES;
+    for (int k = 0; k < N_COLLECTIVES; k++) {
+        names[k] = collective_name((CollectiveKind)k);
+        if (name && strcmp(name, names[k]) == 0)
+            *kind = (CollectiveKind)k;
+    }
+    if (!name || *kind != N_COLLECTIVES)
+        return TRUE;
+    g_autofree char *quoted = error_quote(name);
+    g_autofree char *all = g_strjoinv(", ", (char **)names);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_USAGE, "--collective: %s is none of %s", quoted,
+                all);
+    return FALSE;
+}
+
+static gboolean rows_read(const Arguments *arguments, GArray *rows, GError **error)
+{
+    CollectiveKind kind;
+    if (!kind_parse(arguments->collective, &kind, error))
+        return FALSE;
+    for (char **file = arguments->files + 1; *file; file++)
+        if (!(g_str_has_suffix(*file, ".csv") ? nccl_csv_read(*file, rows, error)
+                                              : nccl_log_read(*file, kind, rows, error)))
+            return FALSE;
+    return TRUE;
+}
+
+static void print_fit(const NcclFit *fit, const GArray *rows)
+{
+    printf("%d measurements in %d groups, 64 KiB to 8 GiB\n\n", fit->n_rows, fit->n_groups);
+    printf("geometric-mean error          [%%]\n");
+    printf("----------------------------  -----\n");
+    printf("%-28s  %5.1f\n", "NCCL's own model", 100 * fit->model_error_frac);
+    printf("%-28s  %5.1f\n", "fitted", 100 * fit->fitted_error_frac);
+    printf("%-28s  %5.1f\n\n",
+           fit->by_group ? "each group by the others" : "every other size by the rest",
+           100 * fit->held_out_error_frac);
+    nccl_write_table(fit->calibration, rows, stdout);
+}
+
+static gboolean fit_run(const Arguments *arguments, GError **error)
+{
+    g_autoptr(GArray) rows = nccl_rows_new();
+    g_autoptr(NodeType) node = node_type_load(arguments->platform, error);
+    if (!node || !rows_read(arguments, rows, error) || !nccl_rows_plan(rows, node, error))
+        return FALSE;
+    g_autoptr(NcclFit) fit = nccl_fit(rows, error);
+    if (!fit)
+        return FALSE;
+    g_autofree char *file = arguments->output ? g_strdup(arguments->output)
+                                              : g_strconcat(arguments->name, ".json", NULL);
+    const NcclWriteOptions options = {
+        .name = arguments->name, .gpus = arguments->gpus, .platforms = arguments->only_on};
+    if (!nccl_write(file, &options, node, fit, rows, error))
+        return FALSE;
+    print_fit(fit, rows);
+    return TRUE;
+}
+
+gboolean cmd_nccl(int argc, char **argv, GError **error)
+{
+    g_auto(Arguments) arguments = {0};
+    if (!arguments_parse(&arguments, argc, argv, error))
+        return FALSE;
+    if (!arguments.help)
+        return fit_run(&arguments, error);
+    printf(EXAMPLE "%s", arguments.help_text);
+    return TRUE;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* A calibration as JSON: constants first, then where they come from. */
+#include "nccl_write.h"
+
+#include "error.h"
+#include "out_file.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+/* Three digits are more than the measurements hold. */
+static double rounded(double value)
+{
+    char text[32];
+    return g_ascii_strtod(g_ascii_formatd(text, sizeof text, "%.3g", value), NULL);
+}
+
+static json_t *constants_json(const NcclCalibration *calibration)
+{
+    json_t *algorithms = json_object();
+    for (int a = 0; a < N_ALGORITHMS; a++)
+        if (calibration->has[a])
+            json_object_set_new(algorithms, algorithm_name((Algorithm)a),
+                                json_pack("{s:f, s:f}", "bandwidth_frac",
+                                          rounded(calibration->bandwidth_frac[a]), "fill_s",
+                                          rounded(calibration->fill_s[a])));
+    return json_pack("{s:f, s:f, s:f, s:f, s:o}", "launch_s", rounded(calibration->launch_s),
+                     "latency_frac", rounded(calibration->latency_frac), "fill_bytes",
+                     rounded(calibration->fill_bytes), "own_frac",
+                     rounded(calibration->own_frac), "algorithms", algorithms);
+}
+
+static json_t *words_json(const char *text)
+{
+    json_t *list = json_array();
+    g_auto(GStrv) words = g_strsplit(text, ",", -1);
+    for (char **word = words; *word; word++)
+        json_array_append_new(list, json_string(g_strstrip(*word)));
+    return list;
+}
+
+/* "h100-sxm5-80gb" → "h100": the chip decides. */
+static json_t *match_json(const NcclWriteOptions *options, const NodeType *node,
+                          const GArray *rows)
+{
+    int least = G_MAXINT, most = 0;
+    double slowest = G_MAXDOUBLE, fastest = 0;
+    for (guint i = 0; i < rows->len; i++) {
+        const NcclRow *row = &g_array_index(rows, NcclRow, i);
+        int per_node = row->gpus_per_node > 0 ? row->gpus_per_node : node->n_gpus;
+        int n_nodes = MAX(1, row->n_gpus / per_node);
+        g_autoptr(Cluster) cluster =
+            nccl_rows_cluster(node, 1, node->n_gpus, row->nic_bytes_per_s);
+        least = MIN(least, n_nodes);
+        most = MAX(most, n_nodes);
+        slowest = MIN(slowest, cluster->nic_bytes_per_s);
+        fastest = MAX(fastest, cluster->nic_bytes_per_s);
+    }
+    g_auto(GStrv) chip = g_strsplit(node->gpu, "-", 2);
+    json_t *match =
+        json_pack("{s:o, s:i}", "gpus", words_json(options->gpus ? options->gpus : chip[0]),
+                  "min_nodes", least > 1 ? 2 : 1);
+    if (options->platforms)
+        json_object_set_new(match, "platforms", words_json(options->platforms));
+    if (most == 1)
+        json_object_set_new(match, "max_nodes", json_integer(1));
+    else
+        json_object_update_new(match, json_pack("{s:f, s:f}", "min_nic_bytes_per_s",
+                                                rounded(0.8 * slowest), "max_nic_bytes_per_s",
+                                                rounded(1.2 * fastest)));
+    return match;
+}
+
+static json_t *ranges_json(void)
+{
+    json_t *ranges = json_object();
+    for (int i = 0; i < N_NCCL_CONSTANTS; i++)
+        json_object_set_new(ranges, nccl_constants[i].name,
+                            json_pack("{s:f, s:f, s:s}", "min", nccl_constants[i].min, "max",
+                                      nccl_constants[i].max, "meaning",
+                                      nccl_constants[i].meaning));
+    return ranges;
+}
+
+/* One entry a group of rows: its source, collectives, sizes and error. */
+static json_t *groups_json(const NcclCalibration *calibration, const GArray *rows)
+{
+    json_t *groups = json_array();
+    g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+    for (guint i = 0; i < rows->len; i++) {
+        const char *name = g_array_index(rows, NcclRow, i).group;
+        const char *source = g_array_index(rows, NcclRow, i).source;
+        g_autoptr(GArray) own = g_array_new(FALSE, FALSE, sizeof(NcclRow));
+        if (!g_hash_table_add(seen, (gpointer)name))
+            continue;
+        for (guint j = i; j < rows->len; j++)
+            if (strcmp(g_array_index(rows, NcclRow, j).group, name) == 0)
+                g_array_append_val(own, g_array_index(rows, NcclRow, j));
+        json_array_append_new(
+            groups, json_pack("{s:s, s:s, s:i, s:s, s:i, s:f}", "group", name, "source", source,
+                              "rows", (int)own->len, "collective",
+                              collective_name(g_array_index(own, NcclRow, 0).kind), "n_gpus",
+                              g_array_index(own, NcclRow, 0).n_gpus, "error_frac",
+                              rounded(nccl_fit_error_frac(calibration, own))));
+    }
+    return groups;
+}
+
+gboolean nccl_write(const char *file, const NcclWriteOptions *options, const NodeType *node,
+                    const NcclFit *fit, const GArray *rows, GError **error)
+{
+    g_autoptr(OutFile) out = out_file_open(file, error);
+    if (!out)
+        return FALSE;
+    g_autoptr(json_t) document = json_pack(
+        "{s:s, s:s, s:o, s:o, s:{s:s, s:i, s:f, s:f, s:f, s:s, s:o, s:o}}", "schema",
+        "zerosim-nccl/1", "name", options->name, "match", match_json(options, node, rows),
+        "constants", constants_json(fit->calibration), "fit", "platform", node->name, "rows",
+        fit->n_rows, "model_error_frac", rounded(fit->model_error_frac), "fitted_error_frac",
+        rounded(fit->fitted_error_frac), "held_out_error_frac",
+        rounded(fit->held_out_error_frac), "held_out",
+        fit->by_group ? "each group, predicted by the others"
+                      : "every other size, predicted by the rest",
+        "groups", groups_json(fit->calibration, rows), "ranges", ranges_json());
+    json_dumpf(document, out->stream, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    fputc('\n', out->stream);
+    return out_file_commit(out, error);
+}
+
+void nccl_write_table(const NcclCalibration *calibration, const GArray *rows, FILE *out)
+{
+    fprintf(out,
+            "launch %.1f us, %.2f of NCCL's latency, pipelines half full at %.1f MiB, own "
+            "share %.2f\n\n",
+            1e6 * calibration->launch_s, calibration->latency_frac,
+            calibration->fill_bytes / (1 << 20), calibration->own_frac);
+    fprintf(out, "algorithm       rows  bandwidth  filling [us]\n");
+    fprintf(out, "--------------  ----  ---------  ------------\n");
+    for (int a = 0; a < N_ALGORITHMS; a++) {
+        int n = 0;
+        for (guint i = 0; i < rows->len; i++)
+            n += (int)g_array_index(rows, NcclRow, i).used == a;
+        if (calibration->has[a])
+            fprintf(out, "%-14s  %4d  %9.3f  %12.1f\n", algorithm_name((Algorithm)a), n,
+                    calibration->bandwidth_frac[a], 1e6 * calibration->fill_s[a]);
+    }
+}
