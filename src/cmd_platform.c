@@ -6,6 +6,7 @@
 #include "cmd.h"
 #include "cmd_platform_show.h"
 #include "error.h"
+#include "nccl_topo.h"
 #include "profile.h"
 
 #include <stdio.h>
@@ -15,7 +16,7 @@
 
 typedef struct {
     gboolean help, list;
-    char *show, *fabric, *topology;
+    char *show, *fabric, *topology, *nccl_topo, *gpu;
     int n_nodes, gpus_per_node;
     double oversubscription, spine_oversubscription, ecmp_efficiency;
     char **names;
@@ -26,6 +27,8 @@ static void options_clear(Options *options)
     g_free(options->show);
     g_free(options->fabric);
     g_free(options->topology);
+    g_free(options->nccl_topo);
+    g_free(options->gpu);
     g_strfreev(options->names);
 }
 
@@ -52,6 +55,10 @@ static gboolean options_parse(int argc, char **argv, Options *options, char **he
          "of a torus: 4,4,2 NICs; of a dragonfly: groups, chassis, routers, each with links "
          "between two, and NICs: 2,1;2,1;2,1;4",
          "TEXT"},
+        {"from-nccl-topo", 0, 0, G_OPTION_ARG_FILENAME, &options->nccl_topo,
+         "a machine as NCCL_TOPO_DUMP_FILE wrote it, instead of a preset", "FILE"},
+        {"gpu", 0, 0, G_OPTION_ARG_STRING, &options->gpu,
+         "GPU profile of that machine (default: by PCI device)", "NAME"},
         {"list", 0, 0, G_OPTION_ARG_NONE, &options->list, "list the presets", NULL},
         {"show", 0, 0, G_OPTION_ARG_FILENAME, &options->show,
          "a preset's facts and their sources", "NAME"},
@@ -139,6 +146,14 @@ static gboolean fabric_parse(const char *name, Fabric *fabric, GError **error)
     return FALSE;
 }
 
+static gboolean node_read(const Options *options, ClusterSpec *spec, GError **error)
+{
+    if (!options->nccl_topo)
+        return cluster_spec_parse(options->names[0], spec, error);
+    spec->node = nccl_topo_load(options->nccl_topo, options->gpu, error);
+    return spec->node != NULL;
+}
+
 /* Counts of the list, or --nodes. */
 static gboolean nodes_settle(const Options *options, ClusterSpec *spec, GError **error)
 {
@@ -156,8 +171,7 @@ static gboolean xml_print(const Options *options, GError **error)
 {
     g_auto(ClusterSpec) spec = {0};
     g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
-    if (!cluster_spec_parse(options->names[0], &spec, error) ||
-        !nodes_settle(options, &spec, error))
+    if (!node_read(options, &spec, error) || !nodes_settle(options, &spec, error))
         return FALSE;
     int used = options->gpus_per_node;
     spec.gpus_per_node = used == G_MININT ? 0 : used == 0 ? -1 : used;
@@ -186,10 +200,12 @@ gboolean cmd_platform(int argc, char **argv, GError **error)
         printf(EXAMPLE "%s", help);
         return TRUE;
     }
-    if (n_names + (options.list ? 1 : 0) + (options.show ? 1 : 0) != 1) {
+    if (n_names + (options.list ? 1 : 0) + (options.show ? 1 : 0) +
+            (options.nccl_topo ? 1 : 0) !=
+        1) {
         g_set_error(error, ZEROSIM_ERROR, ERROR_USAGE,
-                    "platform: one preset's name (or 2*NAME+2*NAME), --list or "
-                    "--show NAME is required");
+                    "platform: one preset's name (or 2*NAME+2*NAME), --list, "
+                    "--show NAME or --from-nccl-topo FILE is required");
         return FALSE;
     }
     if (options.list)

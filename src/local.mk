@@ -49,6 +49,8 @@ libzerosim_a_SOURCES += \
 	%reldir%/collective_flows.c %reldir%/collective_flows.h %reldir%/collective_ring.c \
 	%reldir%/collective_search.c %reldir%/collective_tree.c %reldir%/collective_tuner.c \
 	%reldir%/collective_tuner.h %reldir%/nccl_calibration.c %reldir%/nccl_calibration.h \
+	%reldir%/nccl_topo.c %reldir%/nccl_topo.h %reldir%/nccl_topo_read.c \
+	%reldir%/nccl_topo_read.h \
 	%reldir%/schedule.c %reldir%/schedule.h %reldir%/schedule_job.c %reldir%/bucket.c \
 	%reldir%/bucket.h %reldir%/step.c %reldir%/step.h %reldir%/step_ddp.c \
 	%reldir%/step_deepspeed0.c %reldir%/step_deepspeed12.c %reldir%/step_deepspeed3.c %reldir%/step_deepspeed3.h \

@@ -138,7 +138,9 @@ static gboolean kind_find(LogReader *reader, const GPtrArray *words, guint first
 static gboolean row_read(LogReader *reader, const GPtrArray *words, GError **error)
 {
     double bytes, times_us[2], bandwidth[2];
-    guint n_tail = words->len >= 12 ? 8 : 6, first = words->len - n_tail;
+    /* Eleven words: size, count, type and eight, or redop and root too and six. */
+    gboolean checked = words->len > 11 || (words->len == 11 && number(words->pdata[3], &bytes));
+    guint n_tail = checked ? 8 : 6, first = words->len - n_tail;
     if (words->len < 9)
         return fail(reader, error,
                     "a row of results has size, count, type and at least six "

@@ -182,4 +182,18 @@ refused 'usage: two files' file run good.conf good.conf
 refused 'usage: a table that only CSV has' 'table csv' run good.conf --table=by_collective
 refused 'usage: a rank that is not there' 'rank' schedule good.conf --rank=2
 
+# Measurements, calibrations and machines that can't be read are refused with file and line.
+printf '# nccl-tests\n65536 16384 float sum\n' >short.log
+printf 'collective,bytes,n_gpus,time_us\nsum,8,8,1\n' >wrong.csv
+printf '{"schema": "zerosim-nccl/1",\n "name": 3}\n' >wrong.json
+printf '<system>\n<gpu dev="0" sm="90"/>\n</system>\n' >wrong.xml
+refused 'nccl: a row cut short' 'short.log:2' nccl fit -p dgx-h100 -n x short.log
+refused 'nccl: no such collective' 'wrong.csv:2' nccl fit -p dgx-h100 -n x wrong.csv
+refused 'nccl: no node type' 'dgx-h101' nccl fit -p dgx-h101 -n x wrong.csv
+refused 'nccl: nothing to do' 'nccl fit' nccl
+refused 'calibration: no such name' 'nccl.calibration dgx-h300' \
+    run good.conf -s nccl.calibration=dgx-h300
+refused 'calibration: a wrong member' 'wrong.json' run good.conf -s nccl.calibration=./wrong.json
+refused 'platform: a GPU outside of PCI' 'wrong.xml:2' platform --from-nccl-topo wrong.xml
+
 tap_end

@@ -11,7 +11,7 @@ cd src || exit 99
 layers=(
     'foundations: error constants json_in out_file pool'
     'inputs: experiment kernel profile optimizer model training node_wires node_type cluster'
-    'step: collective nccl_calibration schedule bucket step'
+    'step: collective nccl_calibration nccl_topo schedule bucket step'
     'time: timeline sim'
     'meaning: memory metrics'
     'prediction: predict'
