@@ -9,6 +9,7 @@ C_TESTS = \
 	%reldir%/test_cluster \
 	%reldir%/test_cmd_over \
 	%reldir%/test_collective \
+	%reldir%/test_collective_sim \
 	%reldir%/test_collective_steps \
 	%reldir%/test_error \
 	%reldir%/test_experiment \
