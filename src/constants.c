@@ -4,11 +4,11 @@
 
 static const Constant constants[N_CONSTANTS] = {
     [CONSTANT_HOST_LAUNCH_S] =
-        {"host_launch", "s", 7e-6, 3e-6, 20e-6,
+        {"host_launch", "s", 10e-6, 5e-6, 25e-6,
          "the host's time to issue a kernel from PyTorch in eager mode: Python, dispatcher, "
          "autograd, cudaLaunchKernel",
-         "PyTorch issue 41383 (5 to 7 us for the simplest operation), tritonbench pull request "
-         "1017 (3 us of it in the driver); not fitted"},
+         "PyTorch issue 41383 (7 us for the simplest operation without a GPU) and tritonbench "
+         "pull request 1017 (3 us for a launch); not fitted"},
     [CONSTANT_HOST_COLLECTIVE_S] =
         {"host_collective", "s", 30e-6, 10e-6, 100e-6,
          "the host's time to issue a collective: c10d's bookkeeping, events, NCCL's enqueue",

@@ -6,6 +6,7 @@
 #include "sim_collective.h"
 
 #include "sim_interference.h"
+#include "sim_maxmin.h"
 
 #include <simgrid/actor.h>
 #include <simgrid/engine.h>
@@ -148,10 +149,6 @@ SimConductor *sim_conductor_new(const SimReplay *replay, const SimGroup *group,
     conductor->uses = g_new0(SimPlanUse, group->plans->len + 1);
     conductor->flow_s = g_new0(double, group->plans->len + 1);
     hops_add(conductor);
-    conductor->start = sg_barrier_init(conductor->player_order->len + 1);
-    conductor->flowed = sg_sem_init(0);
-    for (guint i = 0; i < conductor->player_order->len; i++)
-        player_start_actor(g_ptr_array_index(conductor->player_order, i));
     return conductor;
 }
 
@@ -185,12 +182,24 @@ static void owners_note(SimConductor *conductor, SimConductor **owner)
     for (guint i = 0; i < conductor->hops->len; i++) {
         const SimHop *hop = g_ptr_array_index(conductor->hops, i);
         for (int l = 0; l < hop->route.n_links + hop->route.n_engine_links; l++) {
-            SimConductor **other = &owner[hop->route.links[l]];
+            int link = hop->route.links[l];
+            SimConductor **other = &owner[link];
+            if (!sg_link_is_shared(
+                    g_array_index(conductor->network->links, SimLink, link).link))
+                conductor->is_alone = FALSE; /* each flow gets all of it */
             if (*other && *other != conductor)
                 (*other)->is_alone = conductor->is_alone = FALSE;
             *other = conductor;
         }
     }
+}
+
+static void players_start(SimConductor *conductor)
+{
+    if (conductor->is_alone)
+        return;
+    for (guint i = 0; i < conductor->player_order->len; i++)
+        player_start_actor(g_ptr_array_index(conductor->player_order, i));
 }
 
 void sim_conductors_route(GPtrArray *conductors)
@@ -202,14 +211,26 @@ void sim_conductors_route(GPtrArray *conductors)
         if (!owner)
             owner = g_new0(SimConductor *, conductor->network->links->len + 1);
         conductor->is_alone = !conductor->replay->whole;
+        conductor->start = sg_barrier_init(conductor->player_order->len + 1);
+        conductor->flowed = sg_sem_init(0);
         owners_note(conductor, owner);
     }
+    /* Other actors run as soon as one is created. */
+    for (guint c = 0; c < conductors->len; c++)
+        players_start(g_ptr_array_index(conductors, c));
 }
 
 void sim_conductor_end(SimConductor *conductor)
 {
     conductor->is_over = TRUE;
+    if (conductor->is_alone)
+        return;
     sg_barrier_wait(conductor->start);
+}
+
+static double engine_ceiling_bytes_per_s(const SimEngine *engine, const CollectivePlan *plan)
+{
+    return engine->of_nic ? plan->nic_engine_bytes_per_s : plan->engine_bytes_per_s;
 }
 
 static void engines_set(const SimConductor *conductor, const CollectivePlan *plan,
@@ -217,8 +238,7 @@ static void engines_set(const SimConductor *conductor, const CollectivePlan *pla
 {
     for (guint i = 0; i < conductor->engines->len; i++) {
         const SimEngine *engine = &g_array_index(conductor->engines, SimEngine, i);
-        double ceiling_bytes_per_s =
-            engine->of_nic ? plan->nic_engine_bytes_per_s : plan->engine_bytes_per_s;
+        double ceiling_bytes_per_s = engine_ceiling_bytes_per_s(engine, plan);
         if (ceiling_bytes_per_s > 0)
             set(conductor->network, engine->link, ceiling_bytes_per_s);
     }
@@ -242,13 +262,50 @@ double sim_conductor_interference_frac(const SimConductor *conductor, int k)
 
 static void flows_run(SimConductor *conductor, const CollectivePlan *plan)
 {
-    double start_s = simgrid_get_clock();
     engines_set(conductor, plan, sim_network_engage);
     conductor->n_flowing = (int)plan->flows->len;
     sg_barrier_wait(conductor->start);
     sg_sem_acquire(conductor->flowed);
     engines_set(conductor, plan, sim_network_disengage);
-    conductor->flow_s[conductor->plan] = simgrid_get_clock() - start_s;
+}
+
+/* By link: what it lets through while the plan's flows are alone on it. */
+static double *capacities_new(const SimConductor *conductor, const CollectivePlan *plan)
+{
+    const GArray *links = conductor->network->links;
+    double *bytes_per_s = g_new(double, links->len + 1);
+    for (guint l = 0; l < links->len; l++)
+        bytes_per_s[l] = g_array_index(links, SimLink, l).bandwidth_bytes_per_s;
+    for (guint i = 0; i < conductor->engines->len; i++) {
+        const SimEngine *engine = &g_array_index(conductor->engines, SimEngine, i);
+        double ceiling = engine_ceiling_bytes_per_s(engine, plan);
+        if (ceiling > 0)
+            bytes_per_s[engine->link] = ceiling;
+    }
+    return bytes_per_s;
+}
+
+/* What the plan's flows take. */
+static double flows_time_s(const SimConductor *conductor, const CollectivePlan *plan)
+{
+    g_autofree double *bytes_per_s = capacities_new(conductor, plan);
+    g_autofree SimMaxMinFlow *flows = g_new(SimMaxMinFlow, conductor->hops->len);
+    for (guint i = 0; i < conductor->hops->len; i++) {
+        const SimHop *hop = g_ptr_array_index(conductor->hops, i);
+        flows[i] = (SimMaxMinFlow){.links = hop->route.links,
+                                   .n_links = hop->route.n_links + hop->route.n_engine_links,
+                                   .bytes = hop->wire_bytes[conductor->plan]};
+    }
+    return sim_maxmin_time_s(flows, (int)conductor->hops->len, bytes_per_s,
+                             (int)conductor->network->links->len);
+}
+
+static void flows_sleep(SimConductor *conductor, const CollectivePlan *plan)
+{
+    double *flow_s = &conductor->flow_s[conductor->plan];
+    if (*flow_s == 0)
+        *flow_s = flows_time_s(conductor, plan);
+    sg_actor_sleep_for(*flow_s);
 }
 
 void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step)
@@ -259,8 +316,8 @@ void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step)
     if (plan->flows->len == 0)
         return;
     sg_actor_sleep_for(plan->latency_s);
-    if (conductor->is_alone && conductor->flow_s[conductor->plan] > 0)
-        sg_actor_sleep_for(conductor->flow_s[conductor->plan]);
+    if (conductor->is_alone)
+        flows_sleep(conductor, plan);
     else
         flows_run(conductor, plan);
     ceiling_sleep(conductor, plan, start_s);

@@ -52,9 +52,8 @@ struct _SimConductor {
     GArray *engines;         /* SimEngine */
     GPtrArray *player_order; /* SimPlayer * */
     GHashTable *players;     /* sg_host_t → SimPlayer * */
-    gboolean
-        is_alone; /* no other group's flows cross its links, so a plan's always take as long */
-    double *flow_s; /* by plan: how long, once known; 0: not yet */
+    gboolean is_alone; /* no other group's flows cross its links: they needn't be simulated */
+    double *flow_s;    /* by plan: how long its flows take alone, once known; 0: not yet */
     gboolean is_over;
     int plan; /* that of the running collective */
     int n_flowing;
@@ -63,11 +62,10 @@ struct _SimConductor {
     SimPlanUse *uses; /* by plan */
 };
 
-/* Creates the players' actors. */
 SimConductor *sim_conductor_new(const SimReplay *replay, const SimGroup *group,
                                 SimNetwork *network);
 
-/* In an actor, before the first collective; all of a replay. */
+/* In an actor, before the first collective; all of a replay. Creates the players' actors. */
 void sim_conductors_route(GPtrArray *conductors);
 
 /* In an actor, after the last collective. */

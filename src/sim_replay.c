@@ -258,10 +258,10 @@ static void world_route(World *world)
 {
     if (world->is_routed)
         return;
+    world->is_routed = TRUE;
     world->replay->outcome->progress = SIM_ROUTING;
     sim_conductors_route(world->conductors);
     world->replay->outcome->progress = SIM_RUNNING;
-    world->is_routed = TRUE;
 }
 
 static void conductor_actor(int argc, char *argv[])

@@ -40,6 +40,7 @@ C_TESTS = \
 	%reldir%/test_sim_fold \
 	%reldir%/test_sim_groups \
 	%reldir%/test_sim_links \
+	%reldir%/test_sim_maxmin \
 	%reldir%/test_sim_overlap \
 	%reldir%/test_step \
 	%reldir%/test_step_knobs \
