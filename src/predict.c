@@ -97,7 +97,8 @@ Result *predict_observed(const Inputs *inputs, PredictObserver observe, void *da
     g_autoptr(Job) job = predict_job(inputs, error);
     if (job == NULL)
         return NULL;
-    g_autoptr(SimResult) sim = sim_run(inputs->cluster, job, inputs->profile, &inputs->nccl, error);
+    g_autoptr(SimResult) sim =
+        sim_run(inputs->cluster, job, inputs->profile, &inputs->nccl, error);
     if (sim == NULL)
         return NULL;
     g_autoptr(Result) result = metrics_compute(inputs->model, inputs->training, inputs->profile,

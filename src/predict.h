@@ -17,7 +17,7 @@ typedef struct {
     Profile *profile;
     NcclOptions nccl;
     GPtrArray *calibrations; /* NcclCalibration *, that nccl looks in; NULL: none */
-    GPtrArray *warnings; /* char * */
+    GPtrArray *warnings;     /* char * */
     gboolean comparing, strict;
     guint n_platform_warnings; /* the first of the warnings: those that stay when keys change */
 } Inputs;

@@ -72,7 +72,8 @@ static gboolean predict_row(ValidateCase *c, const NcclRow *n, GError **error)
     if (inputs == NULL)
         return FALSE;
     g_autoptr(Job) job = job_of(n, cluster_n_ranks(inputs->cluster));
-    g_autoptr(SimResult) result = sim_run(inputs->cluster, job, inputs->profile, &inputs->nccl, error);
+    g_autoptr(SimResult) result =
+        sim_run(inputs->cluster, job, inputs->profile, &inputs->nccl, error);
     if (result == NULL)
         return FALSE;
     c->outcome->predicted =
