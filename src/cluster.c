@@ -129,17 +129,20 @@ static gboolean spec_read(const Experiment *experiment, const char *platform, Cl
            cluster_spec_balance(spec, warnings, error);
 }
 
-/* The ring of collective.c is one way around a node; NCCL runs one on every cable of a mesh. */
+/* A mesh's rings pass all of its GPUs; those that NCCL finds on some of them aren't searched.
+ */
 static void mesh_warn(const ClusterSpec *spec, GPtrArray *warnings)
 {
     for (int i = 0; i < cluster_spec_n_nodes(spec); i++) {
         const NodeType *node = cluster_spec_node(spec, i);
-        if (node->nvlink != NVLINK_MESH || cluster_spec_gpus_of(spec, node) < 3)
+        int n_used = cluster_spec_gpus_of(spec, node);
+        if (node->nvlink != NVLINK_MESH || n_used < 3 || n_used == node->n_gpus)
             continue;
-        g_ptr_array_add(warnings,
-                        g_strdup_printf("%s: collectives use one ring of its NVLink cables, "
-                                        "where NCCL uses all: they take longer here",
-                                        node->name));
+        g_ptr_array_add(
+            warnings, g_strdup_printf("%s: collectives of some of its GPUs use one ring of its "
+                                      "NVLink cables, where NCCL uses all: they take longer "
+                                      "here",
+                                      node->name));
         return;
     }
 }
