@@ -146,7 +146,7 @@ static void simplex_shrink(const Problem *problem, Point *simplex)
 
 static Point minimise(const Problem *problem, const double *start, double step)
 {
-    Point simplex[MAX_CONSTANTS + 1];
+    Point simplex[MAX_CONSTANTS + 1] = {{{0}, 0}};
     for (int i = 0; i <= problem->n; i++) {
         memcpy(simplex[i].x, start, sizeof simplex[i].x);
         if (i > 0)
