@@ -106,7 +106,8 @@ static void fluid_rates(GArray *fluid, FluidEnd *ends, guint n_ends)
         flow->bytes_per_s = 0;
         if (flow->rated)
             continue;
-        ends[flow->up].n_unrated++;
+        g_assert((guint)flow->up < n_ends && (guint)flow->down < n_ends);
+        ends[flow->up].n_unrated++; // NOLINT(clang-analyzer-core.uninitialized.Assign)
         ends[flow->down].n_unrated++;
         n_unrated++;
     }

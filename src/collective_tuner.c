@@ -250,6 +250,7 @@ static double tree_slowdown(Protocol protocol, gint64 bytes, int n_sizes)
     if (bytes < 64)
         return 1;
     int size = (int)g_bit_storage((gulong)bytes) - 7;
+    g_assert(size >= 0 && size < 56);
     double here = size < n_sizes ? 1 / tree_correction[protocol][size] : 1;
     double next = size + 1 < n_sizes ? 1 / tree_correction[protocol][size + 1] : 1;
     double low = (double)((gint64)64 << size), bytes_here = (double)bytes;

@@ -218,7 +218,7 @@ static void pcie_append(GString *text, const Topo *topo)
     number_line(text, "unverified: the slots' rate", "pcie_uplink_bytes_per_s",
                 first->slot_bytes_per_s);
     number_line(text, "NCCL src/graph/topo.h: what GPU traffic gets of links between sockets",
-                "socket_bytes_per_s", strcmp(topo->cpu, "amd") == 0 ? 16e9 : 22e9);
+                "socket_bytes_per_s", g_strcmp0(topo->cpu, "amd") == 0 ? 16e9 : 22e9);
     number_line(text, "unverified: as of the usual switch", "pcie_latency_s", 1e-6);
 }
 

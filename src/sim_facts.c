@@ -222,7 +222,7 @@ static gboolean rings_read(Facts *facts, GError **error)
             text ? node_rings_parse(text, end - rank, &cause) : g_ptr_array_new();
         if (!rings)
             return fail(facts, error, "host '%s': zs_rings: %s", first->gpu_host,
-                        cause->message);
+                        cause ? cause->message : "unreadable");
         g_ptr_array_add(cluster->node_rings, g_strdup(text ? text : ""));
     }
     return TRUE;

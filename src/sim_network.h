@@ -46,8 +46,8 @@ gboolean sim_network_route(const SimNetwork *network, SimRoute *route);
 /* A collective begins, and ends, to flow over an engine link. Of several at once the ceilings
  * add up: each has channels of its own. How they share the sum is up to SimGrid, which knows no
  * ceiling of a flow, so one that its own channels hold back gains from the other. */
-void sim_network_engage(const SimNetwork *network, int link, double ceiling_bytes_per_s);
-void sim_network_disengage(const SimNetwork *network, int link, double ceiling_bytes_per_s);
+void sim_network_engage(const SimNetwork *network, int index, double ceiling_bytes_per_s);
+void sim_network_disengage(const SimNetwork *network, int index, double ceiling_bytes_per_s);
 
 /* Starts a flow from the actor's host to that of whoever receives. */
 sg_comm_t sim_network_send(sg_mailbox_t mailbox, void *payload, double bytes);

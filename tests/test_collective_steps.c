@@ -325,9 +325,10 @@ START_TEST(more_bytes_never_take_less_time)
         for (int kind = 0; kind < N_COLLECTIVES; kind++)
             for (int algorithm = -1; algorithm <= ALGORITHM_TREE; algorithm++) {
                 double last_s = 0;
-                for (double bytes = 8; bytes < 2e10; bytes *= 1.37) {
+                for (gint64 bytes = 8; bytes < G_GINT64_CONSTANT(20000000000);
+                     bytes += 1 + bytes * 37 / 100) {
                     double time_s = time_of(cluster, cluster_n_ranks(cluster),
-                                            (CollectiveKind)kind, (gint64)bytes, algorithm);
+                                            (CollectiveKind)kind, bytes, algorithm);
                     ck_assert_double_ge(time_s, last_s);
                     last_s = time_s;
                 }
