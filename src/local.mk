@@ -69,6 +69,7 @@ libzerosim_a_SOURCES += \
 	%reldir%/sim_groups.h %reldir%/sim_host.c %reldir%/sim_host.h \
 	%reldir%/sim_interference.c %reldir%/sim_interference.h \
 	%reldir%/sim_maxmin.c %reldir%/sim_maxmin.h \
+	%reldir%/sim_world.c %reldir%/sim_world.h \
 	%reldir%/sim_network.c %reldir%/sim_network.h \
 	%reldir%/sim_platform.c %reldir%/sim_program.c %reldir%/sim_program.h \
 	%reldir%/sim_replay.c %reldir%/sim_replay.h %reldir%/sim_run.c %reldir%/sim_version.c \

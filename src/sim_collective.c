@@ -57,10 +57,11 @@ static void player_actor(int argc, char *argv[])
     }
 }
 
-static sg_host_t flow_end(const Cluster *cluster, int rank, gboolean between_nodes)
+static sg_host_t flow_end(const SimConductor *conductor, int rank, gboolean between_nodes)
 {
-    const ClusterGpu *gpu = cluster_gpu(cluster, rank);
-    return sg_host_by_name(between_nodes && gpu->nic_host ? gpu->nic_host : gpu->gpu_host);
+    const ClusterGpu *gpu = cluster_gpu(conductor->replay->cluster, rank);
+    return sim_network_host(conductor->network,
+                            between_nodes && gpu->nic_host ? gpu->nic_host : gpu->gpu_host);
 }
 
 static guint flow_hash(gconstpointer key)
@@ -94,13 +95,12 @@ static SimPlayer *player_at(SimConductor *conductor, sg_host_t host)
 
 static SimHop *hop_new(SimConductor *conductor, const Flow *flow)
 {
-    const Cluster *cluster = conductor->replay->cluster;
     g_autofree char *name = g_strdup_printf("%d %d %u", conductor->group->communicator,
                                             conductor->group->members[0], conductor->hops->len);
     SimHop *hop = g_new0(SimHop, 1);
     hop->flow = *flow;
-    hop->route.from = flow_end(cluster, flow->from_rank, flow->between_nodes);
-    hop->route.to = flow_end(cluster, flow->to_rank, flow->between_nodes);
+    hop->route.from = flow_end(conductor, flow->from_rank, flow->between_nodes);
+    hop->route.to = flow_end(conductor, flow->to_rank, flow->between_nodes);
     hop->wire_bytes = g_new0(double, conductor->group->plans->len);
     hop->mailbox = sg_mailbox_by_name(name);
     g_ptr_array_add(conductor->hops, hop);
@@ -122,7 +122,8 @@ static void hops_add(SimConductor *conductor)
                 hop = hop_new(conductor, flow);
                 g_hash_table_insert(known, &hop->flow, hop);
             }
-            hop->wire_bytes[p] = flow->wire_bytes;
+            conductor->n_flows[p] += hop->wire_bytes[p] == 0;
+            hop->wire_bytes[p] += flow->wire_bytes;
         }
     }
 }
@@ -143,63 +144,97 @@ SimConductor *sim_conductor_new(const SimReplay *replay, const SimGroup *group,
     conductor->group = group;
     conductor->network = network;
     conductor->hops = g_ptr_array_new();
+    conductor->links = g_array_new(FALSE, FALSE, sizeof(int));
     conductor->engines = g_array_new(FALSE, FALSE, sizeof(SimEngine));
     conductor->players = g_hash_table_new(NULL, NULL);
     conductor->player_order = g_ptr_array_new();
     conductor->uses = g_new0(SimPlanUse, group->plans->len + 1);
     conductor->flow_s = g_new0(double, group->plans->len + 1);
+    conductor->n_flows = g_new0(int, group->plans->len + 1);
     hops_add(conductor);
     return conductor;
 }
 
-static void engines_add(SimConductor *conductor, const SimHop *hop, gboolean *known)
+/* Numbers the links that the hop crosses; number: by link of the network, 0: none yet. */
+static void hop_number(SimConductor *conductor, SimHop *hop, int *number)
 {
-    for (int i = 0; i < hop->route.n_engine_links; i++) {
-        SimEngine engine = {.link = hop->route.links[hop->route.n_links + i],
-                            .of_nic = hop->flow.between_nodes};
-        if (known[engine.link])
-            continue;
-        known[engine.link] = TRUE;
-        g_array_append_val(conductor->engines, engine);
+    int n = hop->route.n_links + hop->route.n_engine_links;
+    hop->links = g_new(int, n);
+    for (int l = 0; l < n; l++) {
+        int link = hop->route.links[l];
+        if (number[link] == 0) {
+            g_array_append_val(conductor->links, link);
+            number[link] = (int)conductor->links->len;
+            SimEngine engine = {
+                .link = link, .index = number[link] - 1, .of_nic = hop->flow.between_nodes};
+            if (l >= hop->route.n_links)
+                g_array_append_val(conductor->engines, engine);
+        }
+        hop->links[l] = number[link] - 1;
     }
 }
 
 static void conductor_route(SimConductor *conductor)
 {
-    g_autofree gboolean *known = g_new0(gboolean, conductor->network->links->len + 1);
+    g_autofree int *number = g_new0(int, conductor->network->links->len + 1);
     for (guint i = 0; i < conductor->hops->len; i++) {
         SimHop *hop = g_ptr_array_index(conductor->hops, i);
         conductor->replay->outcome->routing = hop->flow;
         if (!sim_network_route(conductor->network, &hop->route))
             _exit(EXIT_FAILURE); /* where others abort; the parent knows the ranks */
-        engines_add(conductor, hop, known);
+        hop_number(conductor, hop, number);
     }
 }
 
 /* Groups whose flows meet on a link are not alone; owner: by link, who crosses it. */
 static void owners_note(SimConductor *conductor, SimConductor **owner)
 {
-    for (guint i = 0; i < conductor->hops->len; i++) {
-        const SimHop *hop = g_ptr_array_index(conductor->hops, i);
-        for (int l = 0; l < hop->route.n_links + hop->route.n_engine_links; l++) {
-            int link = hop->route.links[l];
-            SimConductor **other = &owner[link];
-            if (!sg_link_is_shared(
-                    g_array_index(conductor->network->links, SimLink, link).link))
-                conductor->is_alone = FALSE; /* each flow gets all of it */
-            if (*other && *other != conductor)
-                (*other)->is_alone = conductor->is_alone = FALSE;
-            *other = conductor;
-        }
+    for (guint i = 0; i < conductor->links->len; i++) {
+        int link = g_array_index(conductor->links, int, i);
+        SimConductor **other = &owner[link];
+        if (!sg_link_is_shared(g_array_index(conductor->network->links, SimLink, link).link))
+            conductor->is_alone = FALSE; /* each flow gets all of it */
+        if (*other)
+            (*other)->is_alone = conductor->is_alone = FALSE;
+        *other = conductor;
     }
 }
 
-static void players_start(SimConductor *conductor)
+static double engine_ceiling_bytes_per_s(const SimEngine *engine, const CollectivePlan *plan)
 {
-    if (conductor->is_alone)
-        return;
-    for (guint i = 0; i < conductor->player_order->len; i++)
-        player_start_actor(g_ptr_array_index(conductor->player_order, i));
+    return engine->of_nic ? plan->nic_engine_bytes_per_s : plan->engine_bytes_per_s;
+}
+
+/* By link of the conductor's: what it lets through while the plan's flows are alone on it. */
+static double *capacities_new(const SimConductor *conductor, const CollectivePlan *plan)
+{
+    double *bytes_per_s = g_new(double, conductor->links->len + 1);
+    for (guint i = 0; i < conductor->links->len; i++)
+        bytes_per_s[i] = g_array_index(conductor->network->links, SimLink,
+                                       g_array_index(conductor->links, int, i))
+                             .bandwidth_bytes_per_s;
+    for (guint i = 0; i < conductor->engines->len; i++) {
+        const SimEngine *engine = &g_array_index(conductor->engines, SimEngine, i);
+        double ceiling = engine_ceiling_bytes_per_s(engine, plan);
+        if (ceiling > 0)
+            bytes_per_s[engine->index] = ceiling;
+    }
+    return bytes_per_s;
+}
+
+/* What the plan's flows take. */
+static double flows_time_s(const SimConductor *conductor, int p)
+{
+    g_autofree double *bytes_per_s = capacities_new(conductor, plan_at(conductor, p));
+    g_autofree SimMaxMinFlow *flows = g_new(SimMaxMinFlow, conductor->hops->len + 1);
+    for (guint i = 0; i < conductor->hops->len; i++) {
+        const SimHop *hop = g_ptr_array_index(conductor->hops, i);
+        flows[i] = (SimMaxMinFlow){.links = hop->links,
+                                   .n_links = hop->route.n_links + hop->route.n_engine_links,
+                                   .bytes = hop->wire_bytes[p]};
+    }
+    return sim_maxmin_time_s(flows, (int)conductor->hops->len, bytes_per_s,
+                             (int)conductor->links->len);
 }
 
 void sim_conductors_route(GPtrArray *conductors)
@@ -211,13 +246,45 @@ void sim_conductors_route(GPtrArray *conductors)
         if (!owner)
             owner = g_new0(SimConductor *, conductor->network->links->len + 1);
         conductor->is_alone = !conductor->replay->whole;
-        conductor->start = sg_barrier_init(conductor->player_order->len + 1);
-        conductor->flowed = sg_sem_init(0);
         owners_note(conductor, owner);
     }
-    /* Other actors run as soon as one is created. */
-    for (guint c = 0; c < conductors->len; c++)
-        players_start(g_ptr_array_index(conductors, c));
+    for (guint c = 0; c < conductors->len; c++) {
+        SimConductor *conductor = g_ptr_array_index(conductors, c);
+        for (guint p = 0; conductor->is_alone && p < conductor->group->plans->len; p++)
+            conductor->flow_s[p] = flows_time_s(conductor, (int)p);
+    }
+}
+
+char *sim_conductor_behaviour(const SimConductor *conductor)
+{
+    if (!conductor->is_alone)
+        return NULL;
+    GString *text = g_string_new(NULL);
+    for (guint k = 0; k < conductor->group->plan_of->len; k++) {
+        int p = g_array_index(conductor->group->plan_of, int, k);
+        const CollectivePlan *plan = plan_at(conductor, p);
+        g_string_append_printf(text, "%a %a %a %d,", plan->latency_s, plan->time_s,
+                               conductor->flow_s[p], plan->channels);
+    }
+    char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text->str, (gssize)text->len);
+    g_string_free(text, TRUE);
+    return sum;
+}
+
+void sim_conductor_imitate(SimConductor *conductor, const SimConductor *other)
+{
+    g_free(conductor->uses);
+    conductor->uses = other->uses;
+}
+
+void sim_conductor_start(SimConductor *conductor)
+{
+    if (conductor->is_alone)
+        return;
+    conductor->start = sg_barrier_init(conductor->player_order->len + 1);
+    conductor->flowed = sg_sem_init(0);
+    for (guint i = 0; i < conductor->player_order->len; i++)
+        player_start_actor(g_ptr_array_index(conductor->player_order, i));
 }
 
 void sim_conductor_end(SimConductor *conductor)
@@ -226,11 +293,6 @@ void sim_conductor_end(SimConductor *conductor)
     if (conductor->is_alone)
         return;
     sg_barrier_wait(conductor->start);
-}
-
-static double engine_ceiling_bytes_per_s(const SimEngine *engine, const CollectivePlan *plan)
-{
-    return engine->of_nic ? plan->nic_engine_bytes_per_s : plan->engine_bytes_per_s;
 }
 
 static void engines_set(const SimConductor *conductor, const CollectivePlan *plan,
@@ -263,49 +325,10 @@ double sim_conductor_interference_frac(const SimConductor *conductor, int k)
 static void flows_run(SimConductor *conductor, const CollectivePlan *plan)
 {
     engines_set(conductor, plan, sim_network_engage);
-    conductor->n_flowing = (int)plan->flows->len;
+    conductor->n_flowing = conductor->n_flows[conductor->plan];
     sg_barrier_wait(conductor->start);
     sg_sem_acquire(conductor->flowed);
     engines_set(conductor, plan, sim_network_disengage);
-}
-
-/* By link: what it lets through while the plan's flows are alone on it. */
-static double *capacities_new(const SimConductor *conductor, const CollectivePlan *plan)
-{
-    const GArray *links = conductor->network->links;
-    double *bytes_per_s = g_new(double, links->len + 1);
-    for (guint l = 0; l < links->len; l++)
-        bytes_per_s[l] = g_array_index(links, SimLink, l).bandwidth_bytes_per_s;
-    for (guint i = 0; i < conductor->engines->len; i++) {
-        const SimEngine *engine = &g_array_index(conductor->engines, SimEngine, i);
-        double ceiling = engine_ceiling_bytes_per_s(engine, plan);
-        if (ceiling > 0)
-            bytes_per_s[engine->link] = ceiling;
-    }
-    return bytes_per_s;
-}
-
-/* What the plan's flows take. */
-static double flows_time_s(const SimConductor *conductor, const CollectivePlan *plan)
-{
-    g_autofree double *bytes_per_s = capacities_new(conductor, plan);
-    g_autofree SimMaxMinFlow *flows = g_new(SimMaxMinFlow, conductor->hops->len);
-    for (guint i = 0; i < conductor->hops->len; i++) {
-        const SimHop *hop = g_ptr_array_index(conductor->hops, i);
-        flows[i] = (SimMaxMinFlow){.links = hop->route.links,
-                                   .n_links = hop->route.n_links + hop->route.n_engine_links,
-                                   .bytes = hop->wire_bytes[conductor->plan]};
-    }
-    return sim_maxmin_time_s(flows, (int)conductor->hops->len, bytes_per_s,
-                             (int)conductor->network->links->len);
-}
-
-static void flows_sleep(SimConductor *conductor, const CollectivePlan *plan)
-{
-    double *flow_s = &conductor->flow_s[conductor->plan];
-    if (*flow_s == 0)
-        *flow_s = flows_time_s(conductor, plan);
-    sg_actor_sleep_for(*flow_s);
 }
 
 void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step)
@@ -317,7 +340,7 @@ void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step)
         return;
     sg_actor_sleep_for(plan->latency_s);
     if (conductor->is_alone)
-        flows_sleep(conductor, plan);
+        sg_actor_sleep_for(conductor->flow_s[conductor->plan]);
     else
         flows_run(conductor, plan);
     ceiling_sleep(conductor, plan, start_s);

@@ -19,6 +19,7 @@ typedef struct _SimConductor SimConductor;
 typedef struct {
     Flow flow; /* ranks and whether between nodes */
     SimRoute route;
+    int *links;         /* the route's, as indices of SimConductor.links */
     double *wire_bytes; /* by plan */
     sg_mailbox_t mailbox;
     void *received; /* SimGrid delivers a pointer; nobody reads it */
@@ -40,7 +41,8 @@ typedef struct {
 
 /* An engine link that the group's flows cross. */
 typedef struct {
-    int link; /* index in SimNetwork.links */
+    int link;  /* index in SimNetwork.links */
+    int index; /* in SimConductor.links */
     gboolean of_nic;
 } SimEngine;
 
@@ -49,24 +51,36 @@ struct _SimConductor {
     const SimGroup *group;
     SimNetwork *network;
     GPtrArray *hops;         /* SimHop * */
+    GArray *links;           /* int: indices in SimNetwork.links that flows cross */
     GArray *engines;         /* SimEngine */
     GPtrArray *player_order; /* SimPlayer * */
     GHashTable *players;     /* sg_host_t → SimPlayer * */
     gboolean is_alone; /* no other group's flows cross its links: they needn't be simulated */
-    double *flow_s;    /* by plan: how long its flows take alone, once known; 0: not yet */
+    double *flow_s;    /* by plan: how long its flows take alone */
+    int *n_flows;      /* by plan: hops that it uses */
     gboolean is_over;
     int plan; /* that of the running collective */
     int n_flowing;
     sg_bar_t start;
     sg_sem_t flowed;
-    SimPlanUse *uses; /* by plan */
+    SimPlanUse *uses; /* by plan; those of the conductor that it imitates */
 };
 
 SimConductor *sim_conductor_new(const SimReplay *replay, const SimGroup *group,
                                 SimNetwork *network);
 
-/* In an actor, before the first collective; all of a replay. Creates the players' actors. */
+/* In an actor, before the first collective; all of a replay. */
 void sim_conductors_route(GPtrArray *conductors);
+
+/* All that its collectives' times depend on but the arrival of ranks: conductors of one
+ * behaviour take the same times. NULL: it behaves like no other. Owned. */
+char *sim_conductor_behaviour(const SimConductor *conductor);
+
+/* Its group isn't simulated, since it does what the other does. */
+void sim_conductor_imitate(SimConductor *conductor, const SimConductor *other);
+
+/* In an actor: creates the players' actors. */
+void sim_conductor_start(SimConductor *conductor);
 
 /* In an actor, after the last collective. */
 void sim_conductor_end(SimConductor *conductor);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Finds classes of equal ranks by what their timelines can depend on. Links don't count: what
- * they do to a rank reaches it through its groups' collectives alone. */
+/* Partition refinement: ranks and groups begin with the colours of what they are, and get new
+ * ones by the colours of whom they meet, until that tells no more of them apart. */
 #include "sim_fold.h"
 
 #include <string.h>
@@ -8,6 +8,14 @@
 /* SimGrid's attributes of hosts and links that change over time. */
 static const char *const varying_attributes[] = {"speed_file", "state_file", "bandwidth_file",
                                                  "latency_file", "availability_file"};
+
+typedef struct {
+    const SimReplay *replay;
+    int n_groups;
+    int *rank_colour, *group_colour;
+    int n_rank_colours, n_group_colours;
+    int *group_of[MAX_COMMUNICATORS]; /* by rank: index of its group; -1: none */
+} Refinement;
 
 gboolean sim_fold_platform_varies(const Cluster *cluster)
 {
@@ -20,35 +28,167 @@ gboolean sim_fold_platform_varies(const Cluster *cluster)
     return FALSE;
 }
 
-static char *rank_key(const Cluster *cluster, const Job *job, int rank)
+/* Colours are numbered by first use; takes the key. */
+static int colour_of(GHashTable *colours, char *key)
 {
-    const ClusterGpu *gpu = cluster_gpu(cluster, rank);
-    GString *key = g_string_new(NULL);
-    g_string_append_printf(key, "%d %a", job->program_of_rank[rank], gpu->speed);
-    for (int c = 0; c < (int)job->communicators->len; c++)
-        g_string_append_printf(key, " %d", job_communicator(job, c)->group_of_rank[rank]);
-    return g_string_free(key, FALSE);
+    gpointer found;
+    if (g_hash_table_lookup_extended(colours, key, NULL, &found)) {
+        g_free(key);
+        return GPOINTER_TO_INT(found);
+    }
+    int colour = (int)g_hash_table_size(colours);
+    g_hash_table_insert(colours, key, GINT_TO_POINTER(colour));
+    return colour;
 }
 
-SimFold *sim_fold_new(const Cluster *cluster, const Job *job, gboolean whole)
+static GHashTable *colours_new(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
+static const SimGroup *group_at(const Refinement *refinement, int g)
+{
+    return g_ptr_array_index(refinement->replay->groups, g);
+}
+
+static char *rank_key_first(const Refinement *refinement, int rank)
+{
+    const SimReplay *replay = refinement->replay;
+    if (replay->whole)
+        return g_strdup_printf("rank %d", rank);
+    return g_strdup_printf("%d %a", replay->job->program_of_rank[rank],
+                           cluster_gpu(replay->cluster, rank)->speed);
+}
+
+static void colours_first(Refinement *refinement, const GPtrArray *behaviours)
+{
+    g_autoptr(GHashTable) ranks = colours_new();
+    g_autoptr(GHashTable) groups = colours_new();
+    for (int r = 0; r < refinement->replay->job->n_ranks; r++)
+        refinement->rank_colour[r] = colour_of(ranks, rank_key_first(refinement, r));
+    for (int g = 0; g < refinement->n_groups; g++) {
+        const char *behaviour = g_ptr_array_index(behaviours, g);
+        char *key = behaviour ? g_strdup_printf("%d %s", group_at(refinement, g)->communicator,
+                                                behaviour)
+                              : g_strdup_printf("group %d", g);
+        refinement->group_colour[g] = colour_of(groups, key);
+    }
+    refinement->n_rank_colours = (int)g_hash_table_size(ranks);
+    refinement->n_group_colours = (int)g_hash_table_size(groups);
+}
+
+static int int_compare(gconstpointer one, gconstpointer other)
+{
+    return *(const int *)one - *(const int *)other;
+}
+
+/* The members' colours in order, each once. */
+static GArray *member_colours(const Refinement *refinement, int g)
+{
+    const SimGroup *group = group_at(refinement, g);
+    GArray *colours = g_array_new(FALSE, FALSE, sizeof(int));
+    guint n = 0;
+    for (int m = 0; m < group->n_members; m++)
+        g_array_append_val(colours, refinement->rank_colour[group->members[m]]);
+    g_array_sort(colours, int_compare);
+    for (guint i = 0; i < colours->len; i++)
+        if (n == 0 || g_array_index(colours, int, i) != g_array_index(colours, int, n - 1))
+            g_array_index(colours, int, n++) = g_array_index(colours, int, i);
+    g_array_set_size(colours, n);
+    return colours;
+}
+
+static int groups_recolour(Refinement *refinement)
+{
+    g_autoptr(GHashTable) colours = colours_new();
+    for (int g = 0; g < refinement->n_groups; g++) {
+        g_autoptr(GArray) members = member_colours(refinement, g);
+        GString *key = g_string_new(NULL);
+        g_string_append_printf(key, "%d:", refinement->group_colour[g]);
+        for (guint i = 0; i < members->len; i++)
+            g_string_append_printf(key, " %d", g_array_index(members, int, i));
+        refinement->group_colour[g] = colour_of(colours, g_string_free(key, FALSE));
+    }
+    return (int)g_hash_table_size(colours);
+}
+
+static int ranks_recolour(Refinement *refinement)
+{
+    g_autoptr(GHashTable) colours = colours_new();
+    for (int r = 0; r < refinement->replay->job->n_ranks; r++) {
+        GString *key = g_string_new(NULL);
+        g_string_append_printf(key, "%d:", refinement->rank_colour[r]);
+        for (int c = 0; c < MAX_COMMUNICATORS; c++) {
+            int g = refinement->group_of[c][r];
+            g_string_append_printf(key, " %d", g < 0 ? -1 : refinement->group_colour[g]);
+        }
+        refinement->rank_colour[r] = colour_of(colours, g_string_free(key, FALSE));
+    }
+    return (int)g_hash_table_size(colours);
+}
+
+/* A colour once told apart stays so: when their numbers are the same, so are the partitions. */
+static void refine(Refinement *refinement)
+{
+    int n_before;
+    do {
+        n_before = refinement->n_rank_colours + refinement->n_group_colours;
+        refinement->n_group_colours = groups_recolour(refinement);
+        refinement->n_rank_colours = ranks_recolour(refinement);
+    } while (refinement->n_rank_colours + refinement->n_group_colours != n_before);
+}
+
+static void groups_index(Refinement *refinement)
+{
+    int n_ranks = refinement->replay->job->n_ranks;
+    for (int c = 0; c < MAX_COMMUNICATORS; c++) {
+        refinement->group_of[c] = g_new(int, n_ranks);
+        for (int r = 0; r < n_ranks; r++)
+            refinement->group_of[c][r] = -1;
+    }
+    for (int g = 0; g < refinement->n_groups; g++) {
+        const SimGroup *group = group_at(refinement, g);
+        for (int m = 0; m < group->n_members; m++)
+            refinement->group_of[group->communicator][group->members[m]] = g;
+    }
+}
+
+static SimFold *fold_of(const Refinement *refinement)
 {
     SimFold *fold = g_new0(SimFold, 1);
-    g_autoptr(GHashTable) classes =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    fold->class_of_rank = g_new(int, job->n_ranks);
-    fold->leader = g_new(int, job->n_ranks);
-    for (int rank = 0; rank < job->n_ranks; rank++) {
-        char *key = rank_key(cluster, job, rank);
-        gpointer found;
-        if (!whole && g_hash_table_lookup_extended(classes, key, NULL, &found)) {
-            fold->class_of_rank[rank] = GPOINTER_TO_INT(found);
-            g_free(key);
-            continue;
-        }
-        g_hash_table_insert(classes, key, GINT_TO_POINTER(fold->n_classes));
-        fold->class_of_rank[rank] = fold->n_classes;
-        fold->leader[fold->n_classes++] = rank;
+    int n_ranks = refinement->replay->job->n_ranks;
+    g_autofree int *first_of_colour = g_new(int, refinement->n_group_colours + 1);
+    int n_seen = 0;
+    fold->class_of_rank = g_memdup2(refinement->rank_colour, sizeof(int) * (gsize)n_ranks);
+    fold->leader = g_new(int, refinement->n_rank_colours);
+    for (int r = 0; r < n_ranks; r++)
+        if (fold->class_of_rank[r] == fold->n_classes)
+            fold->leader[fold->n_classes++] = r;
+    fold->like = g_new(guint, refinement->n_groups + 1);
+    fold->classes_of_group = g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref);
+    for (int g = 0; g < refinement->n_groups; g++) {
+        int colour = refinement->group_colour[g];
+        if (colour == n_seen)
+            first_of_colour[n_seen++] = g;
+        fold->like[g] = (guint)first_of_colour[colour];
+        g_ptr_array_add(fold->classes_of_group, member_colours(refinement, g));
     }
+    return fold;
+}
+
+SimFold *sim_fold_new(const SimReplay *replay, const GPtrArray *behaviours)
+{
+    Refinement refinement = {.replay = replay, .n_groups = (int)replay->groups->len};
+    g_autofree int *rank_colour = g_new(int, replay->job->n_ranks);
+    g_autofree int *group_colour = g_new(int, refinement.n_groups + 1);
+    refinement.rank_colour = rank_colour;
+    refinement.group_colour = group_colour;
+    groups_index(&refinement);
+    colours_first(&refinement, behaviours);
+    refine(&refinement);
+    SimFold *fold = fold_of(&refinement);
+    for (int c = 0; c < MAX_COMMUNICATORS; c++)
+        g_free(refinement.group_of[c]);
     return fold;
 }
 
@@ -58,5 +198,7 @@ void sim_fold_free(SimFold *fold)
         return;
     g_free(fold->class_of_rank);
     g_free(fold->leader);
+    g_free(fold->like);
+    g_ptr_array_unref(fold->classes_of_group);
     g_free(fold);
 }

@@ -9,7 +9,6 @@ static void group_free(gpointer data)
 {
     SimGroup *group = data;
     g_free(group->members);
-    g_free(group->classes);
     g_ptr_array_unref(group->plans);
     g_array_unref(group->plan_of);
     g_free(group);
@@ -115,23 +114,11 @@ static void group_plan(const SimReplay *replay, SimGroup *group, const NcclOptio
     }
 }
 
-/* A class has all its ranks in the same group. */
-static void group_classes(const SimFold *fold, SimGroup *group)
-{
-    group->classes = g_new(int, group->n_members);
-    for (int m = 0; m < group->n_members; m++) {
-        int class = fold->class_of_rank[group->members[m]];
-        if (fold->leader[class] == group->members[m])
-            group->classes[group->n_classes++] = class;
-    }
-}
-
 static SimGroup *group_new(const SimReplay *replay, int communicator, int index)
 {
     SimGroup *group = g_new0(SimGroup, 1);
     group->communicator = communicator;
     group->members = job_group_members(replay->job, communicator, index, &group->n_members);
-    group_classes(replay->fold, group);
     group->plans = g_ptr_array_new_with_free_func((GDestroyNotify)collective_plan_free);
     group->plan_of = g_array_new(FALSE, FALSE, sizeof(int));
     return group;

@@ -10,13 +10,24 @@
  * kilobyte on. */
 #define UNITS_PER_BYTE 1048576.0
 
+static void hosts_index(SimNetwork *network)
+{
+    sg_host_t *hosts = sg_host_list();
+    size_t n_hosts = sg_host_count();
+    network->hosts = g_hash_table_new(g_str_hash, g_str_equal);
+    for (size_t i = 0; i < n_hosts; i++)
+        g_hash_table_insert(network->hosts, (gpointer)sg_host_get_name(hosts[i]), hosts[i]);
+    free(hosts);
+}
+
 SimNetwork *sim_network_open(void)
 {
     SimNetwork *network = g_new0(SimNetwork, 1);
     sg_link_t *links = sg_link_list();
     network->links = g_array_new(FALSE, TRUE, sizeof(SimLink));
     network->index = g_hash_table_new(NULL, NULL);
-    for (size_t i = 0; i < sg_link_count(); i++) {
+    size_t n_links = sg_link_count();
+    for (size_t i = 0; i < n_links; i++) {
         /* SimGrid's own, of which the platform says nothing. */
         if (strcmp(sg_link_get_name(links[i]), "__loopback__") == 0)
             continue;
@@ -32,7 +43,13 @@ SimNetwork *sim_network_open(void)
                             GINT_TO_POINTER((int)network->links->len));
     }
     free(links);
+    hosts_index(network);
     return network;
+}
+
+sg_host_t sim_network_host(const SimNetwork *network, const char *name)
+{
+    return g_hash_table_lookup(network->hosts, name);
 }
 
 gboolean sim_network_route(const SimNetwork *network, SimRoute *route)

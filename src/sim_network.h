@@ -27,6 +27,7 @@ typedef struct {
 typedef struct {
     GArray *links;     /* SimLink */
     GHashTable *index; /* sg_link_t → index + 1 */
+    GHashTable *hosts; /* name → sg_host_t: sg_host_by_name() asks one zone after the other */
 } SimNetwork;
 
 typedef struct {
@@ -38,6 +39,8 @@ typedef struct {
 /* Reads the links and takes away their latency: what latency there is, collectives sleep, and
  * SimGrid would share a link in inverse proportion to it. */
 SimNetwork *sim_network_open(void);
+
+sg_host_t sim_network_host(const SimNetwork *network, const char *name);
 
 /* In an actor, since the platform is complete only when the simulation runs. FALSE: there is no
  * route (on some of them, SimGrid aborts). */

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "sim.h"
-#include "sim_fold.h"
 #include "sim_program.h"
 
 #include <stdio.h>
@@ -30,8 +29,6 @@ typedef struct {
     int communicator;
     int *members; /* ranks, ascending */
     int n_members;
-    int *classes; /* of the members, ascending */
-    int n_classes;
     GPtrArray *plans; /* CollectivePlan *, distinct */
     GArray *plan_of;  /* int: the plan of the k-th collective of a step */
 } SimGroup;
@@ -41,13 +38,13 @@ typedef struct {
     const Job *job;
     const Profile *profile; /* NULL: collectives take nothing from kernels */
     gboolean whole;         /* no short cuts */
-    SimFold *fold;
-    GPtrArray *programs; /* SimProgram *, one for each of the job's */
-    GPtrArray *groups;   /* SimGroup *, by communicator; those with collectives */
+    GPtrArray *programs;    /* SimProgram *, one for each of the job's */
+    GPtrArray *groups;      /* SimGroup *, by communicator; those with collectives */
     int n_steps;
     /* filled */
     SimOutcome *outcome; /* shared memory */
     Timeline *timeline;  /* shared memory; of the last step */
+    int *class_of_rank;  /* shared memory: ranks that ran alike, as of Timeline */
     FILE *links;         /* SimLinkRecord, each followed by its name */
 } SimReplay;
 

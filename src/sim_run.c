@@ -4,6 +4,7 @@
 #include "error.h"
 #include "sim.h"
 #include "sim_engine.h"
+#include "sim_fold.h"
 #include "sim_groups.h"
 
 #include <math.h>
@@ -30,12 +31,13 @@ void sim_result_free(SimResult *result)
 
 static void replay_free(SimReplay *replay)
 {
-    g_clear_pointer(&replay->fold, sim_fold_free);
     g_ptr_array_unref(replay->programs);
     g_clear_pointer(&replay->groups, g_ptr_array_unref);
     timeline_free(replay->timeline);
     if (replay->outcome != MAP_FAILED)
         munmap(replay->outcome, sizeof *replay->outcome);
+    if (replay->class_of_rank != MAP_FAILED)
+        munmap(replay->class_of_rank, sizeof(int) * (size_t)replay->job->n_ranks);
     g_clear_pointer(&replay->links, fclose);
     g_free(replay);
 }
@@ -47,6 +49,8 @@ static SimReplay *replay_new(const Cluster *cluster, const Job *job)
     replay->cluster = cluster;
     replay->job = job;
     replay->programs = g_ptr_array_new_with_free_func((GDestroyNotify)sim_program_free);
+    replay->class_of_rank = mmap(NULL, sizeof(int) * (size_t)job->n_ranks,
+                                 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     replay->outcome = mmap(NULL, sizeof *replay->outcome, PROT_READ | PROT_WRITE,
                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     replay->links = tmpfile();
@@ -96,8 +100,8 @@ static gboolean death_fail(const SimReplay *replay, const char *complaint, GErro
 static gboolean attempt_run(SimReplay *replay, int n_steps, GError **error)
 {
     g_autofree char *complaint = NULL;
-    if (replay->outcome == MAP_FAILED || !replay->links ||
-        ftruncate(fileno(replay->links), 0) != 0) {
+    if (replay->outcome == MAP_FAILED || replay->class_of_rank == MAP_FAILED ||
+        !replay->links || ftruncate(fileno(replay->links), 0) != 0) {
         g_set_error_literal(error, ZEROSIM_ERROR, ERROR_SIMULATION,
                             "no memory or temporary file for a simulation");
         return FALSE;
@@ -166,6 +170,7 @@ static GArray *links_read(FILE *file)
 static SimResult *result_new(SimReplay *replay)
 {
     SimResult *result = g_new0(SimResult, 1);
+    timeline_share(replay->timeline, replay->class_of_rank);
     result->timeline = g_steal_pointer(&replay->timeline);
     result->timeline->step_time_s = step_time_s(replay->outcome, replay->n_steps - 1);
     result->links = links_read(replay->links);
@@ -187,8 +192,7 @@ static gboolean has_host_time(const SimReplay *replay)
 static SimResult *replay_simulate(SimReplay *replay, const NcclOptions *nccl, GError **error)
 {
     g_assert(replay->job->n_ranks <= cluster_n_ranks(replay->cluster));
-    replay->fold = sim_fold_new(replay->cluster, replay->job, replay->whole);
-    replay->timeline = timeline_new(replay->job, replay->fold->class_of_rank, error);
+    replay->timeline = timeline_new(replay->job, error);
     replay->groups = replay->timeline ? sim_groups_build(replay, nccl, error) : NULL;
     if (!replay->groups)
         return NULL;

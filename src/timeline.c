@@ -9,41 +9,29 @@
 
 static size_t times_bytes(const Timeline *timeline)
 {
-    return sizeof(double) * (size_t)MAX(1, timeline->n_times);
+    return sizeof(double) * (size_t)MAX(1, timeline->n_allocated);
 }
 
 /* NULL: no memory. */
 static double *times_new(const Timeline *timeline)
 {
     void *times = mmap(NULL, times_bytes(timeline), PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return times == MAP_FAILED ? NULL : times;
 }
 
-/* Ranks' offsets, classes one behind the other. */
-static void ranks_number(Timeline *timeline, const Job *job, const int *class_of_rank)
-{
-    g_autofree gint64 *first_of_class = g_new(gint64, job->n_ranks);
-    int n_classes = 0;
-    for (int rank = 0; rank < job->n_ranks; rank++) {
-        int class = class_of_rank ? class_of_rank[rank] : rank;
-        timeline->n_ops[rank] = schedule_n_ops(job_program(job, rank));
-        g_assert(class <= n_classes);
-        if (class == n_classes) {
-            first_of_class[n_classes++] = timeline->n_times;
-            timeline->n_times += timeline->n_ops[rank];
-        }
-        timeline->first[rank] = first_of_class[class];
-    }
-}
-
-Timeline *timeline_new(const Job *job, const int *class_of_rank, GError **error)
+Timeline *timeline_new(const Job *job, GError **error)
 {
     g_autoptr(Timeline) timeline = g_new0(Timeline, 1);
     timeline->n_ranks = job->n_ranks;
     timeline->n_ops = g_new(int, job->n_ranks);
     timeline->first = g_new(gint64, job->n_ranks);
-    ranks_number(timeline, job, class_of_rank);
+    for (int rank = 0; rank < job->n_ranks; rank++) {
+        timeline->n_ops[rank] = schedule_n_ops(job_program(job, rank));
+        timeline->first[rank] = timeline->n_times;
+        timeline->n_times += timeline->n_ops[rank];
+    }
+    timeline->n_allocated = timeline->n_times;
     timeline->start_s = times_new(timeline);
     timeline->end_s = times_new(timeline);
     if (timeline->start_s && timeline->end_s)
@@ -52,6 +40,22 @@ Timeline *timeline_new(const Job *job, const int *class_of_rank, GError **error)
                 "no memory for a timeline of %" G_GINT64_FORMAT " ops (%.1f GiB)",
                 timeline->n_times, 2.0 * (double)times_bytes(timeline) / (1 << 30));
     return NULL;
+}
+
+void timeline_share(Timeline *timeline, const int *class_of_rank)
+{
+    g_autofree gint64 *first_of_class = g_new(gint64, timeline->n_ranks);
+    int n_classes = 0;
+    timeline->n_times = 0;
+    for (int rank = 0; rank < timeline->n_ranks; rank++) {
+        int class = class_of_rank[rank];
+        g_assert(class <= n_classes);
+        if (class == n_classes) {
+            first_of_class[n_classes++] = timeline->n_times;
+            timeline->n_times += timeline->n_ops[rank];
+        }
+        timeline->first[rank] = first_of_class[class];
+    }
 }
 
 void timeline_free(Timeline *timeline)

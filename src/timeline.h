@@ -13,16 +13,17 @@ typedef struct {
     int *n_ops; /* by rank */
     gint64
         *first; /* by rank: offset of its op 0 in the arrays; ranks that ran alike share it */
-    gint64 n_times;
+    gint64 n_times, n_allocated;
     double *start_s; /* 0: the previous step's last optimizer end over all ranks */
     double *end_s;
     double step_time_s; /* from there to this step's last optimizer end */
 } Timeline;
 
-/* Arrays in shared anonymous memory, so that a forked simulation fills them. Ranks of one class
- * share their times; classes are numbered by their lowest ranks. NULL: each is its own. NULL
- * with ERROR_SIMULATION: no memory. */
-Timeline *timeline_new(const Job *job, const int *class_of_rank, GError **error);
+/* Arrays in shared anonymous memory, so that a forked simulation fills them; what nobody writes
+ * takes none. ERROR_SIMULATION: no memory. */
+Timeline *timeline_new(const Job *job, GError **error);
+/* Lets ranks of one class share their times; classes are numbered by their lowest ranks. */
+void timeline_share(Timeline *timeline, const int *class_of_rank);
 void timeline_free(Timeline *timeline);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Timeline, timeline_free)
 

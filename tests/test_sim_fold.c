@@ -5,14 +5,14 @@
 
 /* Random streams of work; programs of equal collectives differ in their kernels. */
 static Schedule *random_schedule(guint32 collectives_seed, guint32 kernels_seed,
-                                 int n_communicators)
+                                 int first_communicator, int n_communicators)
 {
     g_autoptr(GRand) shared = g_rand_new_with_seed(collectives_seed);
     g_autoptr(GRand) own = g_rand_new_with_seed(kernels_seed);
     Schedule *schedule = schedule_new();
     schedule->host_collective_s = 1e-5;
     for (int i = 0; i < 30; i++) {
-        int communicator = g_rand_int_range(shared, 0, n_communicators);
+        int communicator = g_rand_int_range(shared, first_communicator, n_communicators);
         Stream stream = (Stream)g_rand_int_range(shared, 0, STREAM_NCCL);
         gint64 bytes = (gint64)1 << g_rand_int_range(shared, 10, 28);
         CollectiveKind kind = (CollectiveKind)g_rand_int_range(shared, 0, 3);
@@ -32,11 +32,14 @@ static Schedule *random_schedule(guint32 collectives_seed, guint32 kernels_seed,
     return schedule;
 }
 
-static Job *random_job(guint32 seed, int n_ranks, int n_communicators)
+/* Of communicators of which the first is the world, then nodes, then ranks across them. */
+static Job *random_job(guint32 seed, int n_ranks, int first_communicator, int n_communicators)
 {
-    Job *job = job_of(random_schedule(seed, seed, n_communicators), n_ranks);
+    Job *job =
+        job_of(random_schedule(seed, seed, first_communicator, n_communicators), n_ranks);
     g_autofree int *groups = g_new(int, n_ranks);
-    g_ptr_array_add(job->programs, random_schedule(seed, seed + 1, n_communicators));
+    g_ptr_array_add(job->programs,
+                    random_schedule(seed, seed + 1, first_communicator, n_communicators));
     for (int r = 0; r < n_ranks; r++)
         job->program_of_rank[r] = seed % 2 && r % 5 == 0;
     for (int c = 1; c < n_communicators; c++) {
@@ -73,11 +76,11 @@ static void assert_equal_links(const GArray *folded, const GArray *whole)
     }
 }
 
-/* Loops over seeds; every third has one, two, three communicators. */
+/* Loops over seeds, with one, two, three communicators, and with two that share no link. */
 START_TEST(folded_is_whole)
 {
     g_autoptr(Cluster) cluster = h100_cluster(2, 8);
-    g_autoptr(Job) job = random_job((guint32)_i, 16, 1 + _i % 3);
+    g_autoptr(Job) job = random_job((guint32)_i, 16, _i % 4 == 3, _i % 4 == 3 ? 3 : 1 + _i % 4);
     g_autoptr(GError) error = NULL;
 
     g_autoptr(SimResult) folded = run_beside(cluster, job, &automatic);
@@ -94,13 +97,34 @@ END_TEST
 START_TEST(equal_ranks_share_their_times)
 {
     g_autoptr(Cluster) cluster = h100_cluster(2, 8);
-    g_autoptr(Job) job = random_job(1, 16, 1);
+    g_autoptr(Job) job = random_job(1, 16, 0, 1);
     g_autoptr(SimResult) result = run_beside(cluster, job, &automatic);
     ck_assert_int_eq(result->timeline->first[5], result->timeline->first[10]);
     ck_assert_int_eq(result->timeline->first[1], result->timeline->first[2]);
     ck_assert_int_ne(result->timeline->first[0], result->timeline->first[1]);
     ck_assert_int_eq(result->timeline->n_times,
                      schedule_n_ops(job_program(job, 0)) + schedule_n_ops(job_program(job, 1)));
+}
+END_TEST
+
+/* Shard groups behave alike, and so do replica groups: one rank stands for all of them, and the
+ * links carry what all of them sent. */
+START_TEST(equal_groups_are_simulated_once)
+{
+    g_autoptr(Cluster) cluster = h100_cluster(2, 8);
+    g_autoptr(Job) job = random_job(2, 16, 1, 3);
+    g_autoptr(SimResult) result = run_beside(cluster, job, &automatic);
+    double least = G_MAXDOUBLE, most = 0;
+    ck_assert_int_eq(result->timeline->n_times, schedule_n_ops(job_program(job, 0)));
+    for (guint i = 0; i < result->links->len; i++) {
+        const LinkUse *link = &g_array_index(result->links, LinkUse, i);
+        if (link->link_class == LINK_NVLINK) {
+            least = MIN(least, link->bytes);
+            most = MAX(most, link->bytes);
+        }
+    }
+    ck_assert_double_gt(least, 0);
+    ck_assert_double_eq_tol(least, most, 1e-9 * most);
 }
 END_TEST
 
@@ -123,8 +147,9 @@ int main(void)
     Suite *suite = suite_create("sim_fold");
     TCase *tcase = tcase_create("fold");
     tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, folded_is_whole, 0, 12);
+    tcase_add_loop_test(tcase, folded_is_whole, 0, 16);
     tcase_add_test(tcase, equal_ranks_share_their_times);
+    tcase_add_test(tcase, equal_groups_are_simulated_once);
     tcase_add_test(tcase, speed_tells_ranks_apart);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
