@@ -11,6 +11,7 @@ C_TESTS = \
 	%reldir%/test_collective \
 	%reldir%/test_collective_sim \
 	%reldir%/test_collective_steps \
+	%reldir%/test_constants \
 	%reldir%/test_error \
 	%reldir%/test_experiment \
 	%reldir%/test_fabrics \
