@@ -107,7 +107,7 @@ static void fluid_rates(GArray *fluid, FluidEnd *ends, guint n_ends)
         if (flow->rated)
             continue;
         g_assert((guint)flow->up < n_ends && (guint)flow->down < n_ends);
-        ends[flow->up].n_unrated++; // NOLINT(clang-analyzer-core.uninitialized.Assign)
+        ends[flow->up].n_unrated++; /* NOLINT(clang-analyzer-core.uninitialized.Assign) */
         ends[flow->down].n_unrated++;
         n_unrated++;
     }

@@ -18,7 +18,7 @@ static void add(Plan *plan, int stage, MeasureKind kind, const char *op, Type ty
                      .estimate_s = estimate_s};
     for (size_t i = 0; i < plan_n_dimensions(m.op); i++)
         /* Callers give as many as the operation has. */
-        m.dimension[i] = dimension[i]; // NOLINT(clang-analyzer-core.uninitialized.Assign)
+        m.dimension[i] = dimension[i]; /* NOLINT(clang-analyzer-core.uninitialized.Assign) */
     plan_add(plan, &m);
 }
 
