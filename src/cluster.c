@@ -3,6 +3,7 @@
  * file and the facts of its GPUs. The XML is written by cluster_xml.c and read back by
  * sim_platform_read(), so a preset and a user's file go the same way. */
 #include "cluster.h"
+#include "constants.h"
 #include "error.h"
 #include "sim.h"
 
@@ -24,6 +25,7 @@ static const char *const preset_keys[] = {
     "cluster.oversubscription",   "cluster.spine_oversubscription",
     "cluster.ecmp_efficiency",    "cluster.nic_bytes_per_s",
     "cluster.nvlink_bytes_per_s", "cluster.topology",
+    "cluster.gpu_spread",
 };
 
 static void gpu_clear(gpointer data)
@@ -124,6 +126,9 @@ static gboolean spec_read(const Experiment *experiment, const char *platform, Cl
     spec->spine_oversubscription =
         experiment_double(experiment, "cluster.spine_oversubscription");
     spec->ecmp_efficiency = experiment_double(experiment, "cluster.ecmp_efficiency");
+    spec->gpu_spread_frac = experiment_is_set(experiment, "cluster.gpu_spread")
+                                ? experiment_double(experiment, "cluster.gpu_spread")
+                                : constant(CONSTANT_GPU_SPREAD_FRAC);
     spec->topology = experiment_string(experiment, "cluster.topology");
     return cluster_spec_validate(spec, prefix, error) &&
            cluster_spec_balance(spec, warnings, error);

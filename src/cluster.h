@@ -89,6 +89,7 @@ typedef struct {
     double oversubscription;       /* leaf down over leaf up; 1: none */
     double spine_oversubscription; /* the same of a pod of a three-level tree; 0: 1 */
     double ecmp_efficiency;        /* of uplinks, what flows hashed to cables get; 0: 1 */
+    double gpu_spread_frac;        /* deviation of equal GPUs' times; 0: all alike */
     const char *topology;          /* of a dragonfly or torus: "2,1;2,1;2,1;4", "4,4,2" */
 } ClusterSpec;
 
@@ -148,6 +149,11 @@ int node_type_gpu_of_rank(const NodeType *node, int rank);
 int cluster_spec_n_nodes(const ClusterSpec *spec);
 const NodeType *cluster_spec_node(const ClusterSpec *spec, int node);
 int cluster_spec_gpus_of(const ClusterSpec *spec, const NodeType *node);
+/* How fast the slowest GPU of the job is expected to be beside a typical one, which profiles
+ * describe: 1 / (1 + spread x the expected largest of as many normal deviates as there are
+ * GPUs, after Blom, "Statistical Estimates and Transformed Beta-Variables", 1958). All wait for
+ * it in each step, so all get its speed. */
+double cluster_spec_pace(const ClusterSpec *spec);
 const char *fabric_name(Fabric fabric);
 
 /* Reads "2*dgx-h100+2*dgx-a100-80gb" (or one preset alone) into node, n_nodes and others of the

@@ -5,6 +5,7 @@
 #include "error.h"
 #include "profile.h"
 
+#include <gsl/gsl_cdf.h>
 #include <string.h>
 
 static const char *const fabric_names[N_FABRICS] = {"rail", "fat-tree", "fat-tree-3",
@@ -47,6 +48,16 @@ int cluster_spec_gpus_of(const ClusterSpec *spec, const NodeType *node)
     return spec->gpus_per_node > 0 ? spec->gpus_per_node : node->n_gpus;
 }
 
+double cluster_spec_pace(const ClusterSpec *spec)
+{
+    gint64 n_gpus = 0;
+    for (guint i = 0; i < n_groups(spec); i++)
+        n_gpus += (gint64)group_at(spec, i).n_nodes *
+                  cluster_spec_gpus_of(spec, group_at(spec, i).node);
+    double rank = ((double)n_gpus - 0.375) / ((double)n_gpus + 0.25);
+    return 1 / (1 + spec->gpu_spread_frac * gsl_cdf_ugaussian_Pinv(rank));
+}
+
 static gboolean ratio_check(double ratio, const char *prefix, const char *key, GError **error)
 {
     if (ratio >= 1 && ratio <= 1000)
@@ -76,6 +87,11 @@ static gboolean fabric_check(const ClusterSpec *spec, const char *prefix, GError
         g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
                     "%secmp_efficiency must be above 0 and up to 1, not %g", prefix,
                     spec->ecmp_efficiency);
+        return FALSE;
+    }
+    if (!(spec->gpu_spread_frac >= 0 && spec->gpu_spread_frac <= 1)) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "%sgpu_spread must be from 0 to 1, not %g", prefix, spec->gpu_spread_frac);
         return FALSE;
     }
     double spine = spec->spine_oversubscription;

@@ -142,6 +142,10 @@ static void comment_append(GString *xml, const ClusterSpec *spec, int n_leaves)
         ratio_append(xml, ", ", spec->spine_oversubscription, ":1 above");
     if (spec->ecmp_efficiency > 0 && spec->ecmp_efficiency < 1)
         ratio_append(xml, ", ECMP efficiency ", spec->ecmp_efficiency, "");
+    if (cluster_spec_pace(spec) < 1)
+        ratio_append(xml, ", GPUs at ", cluster_spec_pace(spec),
+                     " of their profile's speed, as "
+                     "the slowest is expected to be");
     g_string_append(xml, " -->\n");
 }
 

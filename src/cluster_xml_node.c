@@ -111,7 +111,8 @@ static void gpu_append(GString *xml, const ClusterSpec *spec, int node, int rank
     int gpu = node_type_gpu_of_rank(type, rank);
     char speed[G_ASCII_DTOSTR_BUF_SIZE];
     g_autofree char *host = cluster_host_name(spec, "gpu", node, gpu);
-    g_ascii_formatd(speed, sizeof speed, "%.15g", type->gpu_speed > 0 ? type->gpu_speed : 1);
+    g_ascii_formatd(speed, sizeof speed, "%.15g",
+                    cluster_spec_pace(spec) * (type->gpu_speed > 0 ? type->gpu_speed : 1));
     g_string_append_printf(xml, "<host id=\"%s\" speed=\"%sGf\">", host, speed);
     cluster_property_append(xml, "zs_kind", "gpu");
     cluster_property_append(xml, "zs_gpu", type->gpu);

@@ -5,6 +5,7 @@
 #include "cluster.h"
 #include "cmd.h"
 #include "cmd_platform_show.h"
+#include "constants.h"
 #include "error.h"
 #include "nccl_topo.h"
 #include "profile.h"
@@ -178,6 +179,7 @@ static gboolean xml_print(const Options *options, GError **error)
     spec.oversubscription = options->oversubscription;
     spec.spine_oversubscription = options->spine_oversubscription;
     spec.ecmp_efficiency = options->ecmp_efficiency;
+    spec.gpu_spread_frac = constant(CONSTANT_GPU_SPREAD_FRAC);
     spec.topology = options->topology;
     if (!fabric_parse(options->fabric, &spec.fabric, error) ||
         !cluster_spec_validate(&spec, "platform: ", error) ||

@@ -13,6 +13,14 @@ static const Constant constants[N_CONSTANTS] = {
         {"host_collective", "s", 30e-6, 10e-6, 100e-6,
          "the host's time to issue a collective: c10d's bookkeeping, events, NCCL's enqueue",
          "assumed, unverified"},
+    [CONSTANT_GPU_SPREAD_FRAC] =
+        {"gpu_spread", "1", 0.015, 0.005, 0.04,
+         "the standard deviation of the times that equal GPUs take for equal work: the slowest "
+         "of a job sets the pace of all",
+         "Sinha et al., \"Not All GPUs Are Created Equal\" (SC22, arXiv 2208.11035): 8 % "
+         "between "
+         "the ends of a cluster's distribution, outliers aside, on average over clusters; the "
+         "whiskers of a normal distribution are 5.4 standard deviations apart; not fitted"},
 };
 
 const Constant *constant_of(ConstantId id)

@@ -8,7 +8,12 @@
 
 G_BEGIN_DECLS
 
-typedef enum { CONSTANT_HOST_LAUNCH_S, CONSTANT_HOST_COLLECTIVE_S, N_CONSTANTS } ConstantId;
+typedef enum {
+    CONSTANT_HOST_LAUNCH_S,
+    CONSTANT_HOST_COLLECTIVE_S,
+    CONSTANT_GPU_SPREAD_FRAC,
+    N_CONSTANTS
+} ConstantId;
 
 typedef struct {
     const char *name, *unit;

@@ -52,6 +52,7 @@ const ExperimentKey experiment_keys[] = {
     {"cluster", "topology", KEY_STRING, NULL, 0, 0, NULL, "torus: 4,4,2 NICs; dragonfly: groups, chassis, routers, each with links between two, and NICs: 2,1;2,1;2,1;4"},
     {"cluster", "nic_bytes_per_s", KEY_DOUBLE, NULL, 1, MAX_RATE, NULL, "one direction of a NIC (default: the preset's)"},
     {"cluster", "nvlink_bytes_per_s", KEY_DOUBLE, NULL, 1, MAX_RATE, NULL, "one direction of a GPU (default: the preset's)"},
+    {"cluster", "gpu_spread", KEY_DOUBLE, NULL, 0, 1, NULL, "standard deviation of equal GPUs' times, of which the slowest sets the pace (default: 0.015)"},
     {"cluster", "xml", KEY_PATH, NULL, 0, 0, NULL, "SimGrid platform; replaces the other cluster keys"},
 
     {"gpu", "profile", KEY_NAME_OR_PATH, NULL, 0, 0, NULL, "kernel times (default: the platform's GPU)"},

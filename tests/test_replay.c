@@ -11,7 +11,7 @@ static Cluster *cluster_of(const char *nodes, const char *gpus_per_node)
 {
     g_autofree char *n = g_strdup_printf("cluster.nodes=%s", nodes);
     g_autofree char *g = g_strdup_printf("cluster.gpus_per_node=%s", gpus_per_node);
-    const char *overrides[] = {"cluster.platform=dgx-h100", n, g, NULL};
+    const char *overrides[] = {"cluster.platform=dgx-h100", "cluster.gpu_spread=0", n, g, NULL};
     g_autoptr(GError) error = NULL;
     g_autoptr(Experiment) experiment = experiment_load(NULL, overrides, &error);
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
