@@ -13,6 +13,12 @@ static const Constant constants[N_CONSTANTS] = {
         {"host_collective", "s", 30e-6, 10e-6, 100e-6,
          "the host's time to issue a collective: c10d's bookkeeping, events, NCCL's enqueue",
          "assumed, unverified"},
+    [CONSTANT_HOST_PARAMETER_S] =
+        {"host_parameter", "s", 20e-6, 5e-6, 60e-6,
+         "the host's time for each parameter that FSDP's or ZeRO-3's Python turns from a shard "
+         "into the whole and back, or whose gradient ZeRO's hook takes over",
+         "PyTorch pull request 96958: 4.27 + 1.07 + 2.75 ms for the 400 parameters of an FSDP1 "
+         "unit; taken for FSDP2 (issue 173680 shows 1 ms a unit) and DeepSpeed too; not fitted"},
     [CONSTANT_GPU_SPREAD_FRAC] =
         {"gpu_spread", "1", 0.015, 0.005, 0.04,
          "the standard deviation of the times that equal GPUs take for equal work: the slowest "

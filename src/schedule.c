@@ -127,6 +127,8 @@ static int op_append(Schedule *schedule, Op *op, const char *label)
     op->first_wait = (int)schedule->waits->len;
     if (op->kind == OP_COMPUTE || op->kind == OP_COLLECTIVE) {
         waits_take(schedule, op);
+        op->host_s += schedule->pending_host_s;
+        schedule->pending_host_s = 0;
         schedule->last_op[op->stream] = index;
     }
     g_array_append_val(schedule->ops, *op);
@@ -230,6 +232,11 @@ void schedule_wait(Schedule *schedule, Stream stream, int op)
 void schedule_wait_stream(Schedule *schedule, Stream stream, Stream other)
 {
     schedule_wait(schedule, stream, schedule->last_op[other]);
+}
+
+void schedule_host_parameters(Schedule *schedule, int n)
+{
+    schedule->pending_host_s += n * schedule->host_parameter_s;
 }
 
 /* What the host has waited for, no stream needs to. */

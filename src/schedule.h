@@ -99,12 +99,16 @@ typedef struct {
     /* What the host takes to issue a kernel and a collective: set before ops are appended; 0,
      * the default: nothing. */
     double host_launch_s, host_collective_s;
+    /* Likewise for each parameter that a framework's Python turns from a shard into the whole
+     * and back, or whose gradient it takes over. */
+    double host_parameter_s;
     /* private to schedule.c */
     GHashTable *label_index;
     int pending_wait[N_STREAMS]
                     [N_STREAMS];      /* op of the second that the first's next op waits for */
     int waited[N_STREAMS][N_STREAMS]; /* latest op of the second that the first waited for */
     int last_op[N_STREAMS];           /* latest timed op; -1: none */
+    double pending_host_s;            /* the host's own work before the next timed op */
     int host_waited[N_STREAMS];       /* latest op that the host waited for; -1: none */
 } Schedule;
 
@@ -133,6 +137,8 @@ void schedule_persistent(Schedule *schedule, const char *label, MemoryCategory c
 void schedule_wait(Schedule *schedule, Stream stream, int op);
 /* The same for everything that `other` was given so far. */
 void schedule_wait_stream(Schedule *schedule, Stream stream, Stream other);
+/* The host is busy with `n` parameters, and only then goes on issuing. */
+void schedule_host_parameters(Schedule *schedule, int n);
 /* The host blocks until `op` has ended, and only then goes on issuing; -1: nothing. */
 void schedule_host_wait(Schedule *schedule, int op);
 /* cudaDeviceSynchronize. */

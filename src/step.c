@@ -290,6 +290,7 @@ static void host_costs(Step *step)
         return;
     step->schedule->host_launch_s = step->training->compile ? 0 : step->profile->host_launch_s;
     step->schedule->host_collective_s = constant(CONSTANT_HOST_COLLECTIVE_S);
+    step->schedule->host_parameter_s = constant(CONSTANT_HOST_PARAMETER_S);
 }
 
 static Schedule *program_build(Step *step)

@@ -228,8 +228,10 @@ static void bucket_add(Step *step, int parameter)
 static void zero12_gradient_ready(Step *step, int parameter)
 {
     step_accumulate_gradient(step, parameter);
-    if (reduces_in_hooks(step))
-        bucket_add(step, parameter);
+    if (!reduces_in_hooks(step))
+        return;
+    schedule_host_parameters(step->schedule, 1);
+    bucket_add(step, parameter);
 }
 
 /* independent_gradient_partition_epilogue: the own gradients are added to earlier micro-steps'.

@@ -95,6 +95,7 @@ static void zero3_fetch(Step *step, int layer)
 {
     Zero3 *zero = step->state;
 
+    schedule_host_parameters(step->schedule, model_layer(step->model, layer)->n_parameters);
     coordinator_fetch(step, zero->coordinator, layer);
 }
 
@@ -168,6 +169,7 @@ static void zero3_gradient_ready(Step *step, int parameter)
     gint64 numel = step_numel(step, parameter), limit = knobs_of(step)->reduce_bucket_size;
     Stream stream = reduce_stream(step);
 
+    schedule_host_parameters(step->schedule, 1);
     if (zero->bucket_numel + numel > limit)
         bucket_reduce(step);
     g_array_append_val(zero->bucket, parameter);

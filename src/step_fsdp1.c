@@ -35,6 +35,7 @@ static void unit_unshard(Step *step, FsdpUnit *unit)
     if (unit->unsharded >= 0 || unit->padded_numel == 0)
         return;
     rate_limit(step);
+    schedule_host_parameters(step->schedule, (int)unit->parameters->len);
     if (precision->parameter != precision->gather) {
         unit->low_precision =
             step_alloc(step, STREAM_ALL_GATHER, "low precision shard", unit->name,

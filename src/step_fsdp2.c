@@ -21,6 +21,7 @@ static void unit_unshard(Step *step, FsdpUnit *unit)
     if (unit->unsharded >= 0 || unit->in_flight || unit->padded_numel == 0)
         return;
     unit->in_flight = TRUE;
+    schedule_host_parameters(step->schedule, (int)unit->parameters->len);
     unit->gather_buffer = step_alloc(step, STREAM_ALL_GATHER, "all_gather output", unit->name,
                                      MEMORY_COMMUNICATION_BUFFERS, bytes);
     int copied_in = step_cast(step, STREAM_ALL_GATHER, "copy in", unit->name,

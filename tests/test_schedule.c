@@ -104,7 +104,7 @@ START_TEST(test_synchronize)
 }
 END_TEST
 
-/* The host's time is the launches' and the collectives'. */
+/* The host's time is the launches', the collectives' and its own work on parameters. */
 START_TEST(test_host_time)
 {
     g_autoptr(Schedule) schedule = schedule_new();
@@ -116,6 +116,16 @@ START_TEST(test_host_time)
     ck_assert_double_eq(schedule_op(schedule, op)->host_s, 3);
     op = schedule_collective(schedule, PHASE_FORWARD, "x", COLLECTIVE_ALL_REDUCE, 8, 0);
     ck_assert_double_eq(schedule_op(schedule, op)->host_s, 5);
+    /* What it does to parameters comes before the next op with a time, once. */
+    schedule->host_parameter_s = 7;
+    schedule_host_parameters(schedule, 2);
+    int block =
+        schedule_alloc(schedule, STREAM_COMPUTE, PHASE_FORWARD, "x", MEMORY_TEMPORARIES, 8);
+    op = compute(schedule, STREAM_COMPUTE);
+    ck_assert_double_eq(schedule_op(schedule, op)->host_s, 3 + 2 * 7);
+    op = compute(schedule, STREAM_COMPUTE);
+    ck_assert_double_eq(schedule_op(schedule, op)->host_s, 3);
+    schedule_release(schedule, STREAM_COMPUTE, PHASE_FORWARD, block);
 }
 END_TEST
 
