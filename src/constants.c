@@ -18,7 +18,8 @@ static const Constant constants[N_CONSTANTS] = {
          "the host's time for each parameter that FSDP's or ZeRO-3's Python turns from a shard "
          "into the whole and back, or whose gradient ZeRO's hook takes over",
          "PyTorch pull request 96958: 4.27 + 1.07 + 2.75 ms for the 400 parameters of an FSDP1 "
-         "unit; taken for FSDP2 (issue 173680 shows 1 ms a unit) and DeepSpeed too; not fitted"},
+         "unit; taken for FSDP2 (issue 173680 shows 1 ms a unit) and DeepSpeed too; not "
+         "fitted"},
     [CONSTANT_GPU_SPREAD_FRAC] =
         {"gpu_spread", "1", 0.015, 0.005, 0.04,
          "the standard deviation of the times that equal GPUs take for equal work: the slowest "
