@@ -107,6 +107,38 @@ static Profile *load_all(const Arguments *arguments, GPtrArray *warnings, GError
     return g_steal_pointer(&profile);
 }
 
+static void print_slow_downs(const ProfileFactors *factors)
+{
+    static const char *const names[N_INTERFERENCE_GROUPS] = {
+        [INTERFERENCE_PRODUCT] = "products",
+        [INTERFERENCE_ATTENTION] = "attention",
+        [INTERFERENCE_MEMORY] = "memory-bound",
+    };
+    for (int i = 0; i < N_INTERFERENCE_GROUPS; i++)
+        if (factors->slow_downs[i])
+            printf("beside a copy: %u kernels, %s\n", factors->slow_downs[i]->len, names[i]);
+}
+
+static void print_factors(const ProfileFactors *factors)
+{
+    static const char *const ways[N_TRANSFERS] = {
+        [TRANSFER_TO_DEVICE] = "to the device",
+        [TRANSFER_TO_HOST] = "to the host",
+        [TRANSFER_BOTH] = "each way at once",
+    };
+    if (factors->graph_gap_s > 0)
+        printf("launch in a graph %.3g us\n", factors->graph_gap_s * 1e6);
+    if (factors->framework_launch_s > 0)
+        printf("launch by the framework %.3g us\n", factors->framework_launch_s * 1e6);
+    if (factors->n_chains > 0)
+        printf("layers take %.3f of their kernels' sum (%d layers)\n", factors->chain_ratio,
+               factors->n_chains);
+    for (int i = 0; i < N_TRANSFERS; i++)
+        if (factors->transfer_bytes_per_s[i] > 0)
+            printf("copies %s: %.3g GB/s\n", ways[i], factors->transfer_bytes_per_s[i] / 1e9);
+    print_slow_downs(factors);
+}
+
 static void print_facts(const Profile *profile)
 {
     printf("%s: %d multiprocessors, %.1f GiB", profile->name, profile->n_sms,
@@ -119,7 +151,9 @@ static void print_facts(const Profile *profile)
                    profile->achievable_flop_per_s[i] / 1e12,
                    profile->peak_flop_per_s[i] / 1e12);
     }
-    printf("launch %.3g us\n\n", profile->launch_s * 1e6);
+    printf("launch %.3g us\n", profile->launch_s * 1e6);
+    print_factors(&profile->factors);
+    putchar('\n');
     if (profile->derived_from)
         printf("derived from %s: nothing was measured on this GPU\n\n", profile->derived_from);
     if (g_hash_table_size(profile->entries) == 0)

@@ -73,6 +73,20 @@ typedef enum {
     N_KERNELS
 } KernelOp;
 
+/* What kernels of one kind have in common when time is split among them. */
+typedef enum {
+    KERNEL_CLASS_GEMM,
+    KERNEL_CLASS_ATTENTION,
+    KERNEL_CLASS_CONVOLUTION,
+    KERNEL_CLASS_NORM,
+    KERNEL_CLASS_OPTIMIZER,
+    KERNEL_CLASS_LOSS,
+    KERNEL_CLASS_EMBEDDING,
+    KERNEL_CLASS_COPY,
+    KERNEL_CLASS_ELEMENTWISE,
+    N_KERNEL_CLASSES
+} KernelClass;
+
 #define KERNEL_MAX_DIMENSIONS 6
 
 /* How a matrix product's operands lie in memory, by cuBLAS's (column-major) names: products of
@@ -95,6 +109,8 @@ gboolean dtype_parse(const char *name, DType *dtype);
 
 const char *kernel_op_name(KernelOp op);
 gboolean kernel_op_parse(const char *name, KernelOp *op);
+KernelClass kernel_class(KernelOp op);
+const char *kernel_class_name(KernelClass kernel_class);
 /* Names of the dimensions, KERNEL_MAX_DIMENSIONS long, NULL where unused. */
 const char *const *kernel_dimension_names(KernelOp op);
 /* A file may leave it out; it is 0 then. */

@@ -103,7 +103,7 @@ static void measure_communication(Result *result, const Job *job, const SimResul
     result->link_classes = metrics_link_classes(sim->links, result->step_time_s);
     result->sent_bytes_per_rank = metrics_sent_bytes(job);
     result->comm_modelled_frac = 1 - result->comm_fitted_frac;
-    result->overlap_is_modelled = sim->overlap_is_modelled;
+    result->overlap = sim->overlap;
 }
 
 /* Shares of kernel time by provenance. */

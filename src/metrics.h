@@ -55,7 +55,7 @@ typedef struct {
     gint64 model_state_bytes;
     double kernel_source_frac[N_TIME_SOURCES];
     double comm_fitted_frac, comm_modelled_frac;
-    gboolean overlap_is_modelled; /* what kernels beside collectives lose isn't measured */
+    SimOverlap overlap;
     ExpectedError expected_error;
     double usd_per_gpu_hour; /* 0: unknown; left to the caller */
     char *reason;            /* one clause: what the step waits for, on which link class */

@@ -196,6 +196,19 @@ static json_t *files_record(const Inputs *inputs, GError **error)
     return g_steal_pointer(&files);
 }
 
+/* What was measured beside the kernels, and so replaces what is assumed. */
+static json_t *gpu_record(const Profile *profile)
+{
+    const ProfileFactors *factors = &profile->factors;
+    const gboolean host_is_measured = factors->framework_launch_s > 0;
+    return json_pack("{s:s, s:{s:f, s:i}, s:f, s:{s:f, s:s}}", "interference",
+                     profile_has_interference(profile) ? "measured" : "assumed",
+                     "layer_forward", "ratio", factors->chain_ratio, "chains",
+                     factors->n_chains, "launch_s", profile->launch_s, "host_launch", "value_s",
+                     profile->host_launch_s, "source",
+                     host_is_measured ? "measured" : "assumed");
+}
+
 json_t *inputs_record(const Inputs *inputs, GError **error)
 {
     g_autofree char *simgrid = sim_version();
@@ -203,8 +216,9 @@ json_t *inputs_record(const Inputs *inputs, GError **error)
     if (files == NULL)
         return NULL;
     json_t *record =
-        json_pack("{s:o, s:o, s:{s:s, s:s}}", "experiment", experiment_record(inputs), "files",
-                  files, "versions", "zerosim", PACKAGE_VERSION, "simgrid", simgrid);
+        json_pack("{s:o, s:o, s:o, s:{s:s, s:s}}", "experiment", experiment_record(inputs),
+                  "files", files, "gpu_factors", gpu_record(inputs->profile), "versions",
+                  "zerosim", PACKAGE_VERSION, "simgrid", simgrid);
     g_assert(record != NULL);
     return record;
 }

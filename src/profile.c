@@ -24,6 +24,7 @@
 
 #include "error.h"
 #include "json_in.h"
+#include "profile_factors.h"
 #include "profile_interpolate.h"
 #include "profile_read.h"
 #include "profile_roofline.h"
@@ -176,7 +177,8 @@ static gboolean read_all(Profile *profile, const JsonIn *root, GError **error)
     profile->name = g_strdup(name);
     profile->derived_from = g_strdup(derived_from);
     return profile_read_facts(root, unknown, profile, error) &&
-           profile_read_kernels(root, unknown, profile, error) && check_unknown(unknown, error);
+           profile_read_kernels(root, unknown, profile, error) &&
+           profile_read_factors(root, unknown, profile, error) && check_unknown(unknown, error);
 }
 
 static char *file_sum(const char *file, GError **error)
@@ -192,6 +194,7 @@ Profile *profile_load(const char *file, GError **error)
 {
     g_autoptr(Profile) profile = g_new0(Profile, 1);
     profile->file = g_strdup(file);
+    profile_factors_init(&profile->factors);
     profile->overlays = g_ptr_array_new_with_free_func(g_free);
     profile->entries = g_hash_table_new_full(kernel_hash, kernel_equal, NULL, g_free);
 
@@ -219,7 +222,7 @@ static gboolean overlay_kernels(Profile *profile, const JsonIn *root, GError **e
         ok = FALSE;
     }
     ok = ok && profile_read_kernels(root, unknown, profile, error) &&
-         check_unknown(unknown, error);
+         profile_read_factors(root, unknown, profile, error) && check_unknown(unknown, error);
     profile->derived_from = g_steal_pointer(&derived_from);
     return ok;
 }
@@ -250,6 +253,7 @@ void profile_free(Profile *profile)
     g_free(profile->file);
     g_free(profile->sha256);
     g_free(profile->derived_from);
+    profile_factors_clear(&profile->factors);
     g_ptr_array_unref(profile->overlays);
     g_hash_table_unref(profile->entries);
     g_free(profile);
@@ -259,10 +263,12 @@ KernelTime profile_lookup(const Profile *profile, const Kernel *kernel)
 {
     const Kernel key = profile_key(kernel);
     const ProfileEntry *entry = g_hash_table_lookup(profile->entries, &key);
+    const double chain = profile_chain_ratio(profile, kernel->op);
     double time_s = 0;
     if (entry)
-        return (KernelTime){profile_entry_s(profile, entry), entry->source};
+        return (KernelTime){chain * profile_entry_s(profile, entry), entry->source};
     if (profile_interpolate_s(profile, &key, NULL, &time_s))
-        return (KernelTime){time_s, profile->derived_from ? TIME_DERIVED : TIME_INTERPOLATED};
+        return (KernelTime){chain * time_s,
+                            profile->derived_from ? TIME_DERIVED : TIME_INTERPOLATED};
     return (KernelTime){profile_roofline_s(profile, kernel), TIME_ROOFLINE};
 }

@@ -31,6 +31,31 @@ typedef struct {
     TimeSource source;  /* TIME_MEASURED or TIME_DERIVED */
 } ProfileEntry;
 
+/* Kernels that a copy beside them slows down alike. */
+typedef enum {
+    INTERFERENCE_PRODUCT, /* matrix products and convolutions */
+    INTERFERENCE_ATTENTION,
+    INTERFERENCE_MEMORY, /* all that memory bounds */
+    N_INTERFERENCE_GROUPS
+} InterferenceGroup;
+
+/* How many times longer both take while a copy holds so many multiprocessors. */
+typedef struct {
+    int n_sms;
+    double kernel, copy;
+} SlowDown;
+
+typedef enum { TRANSFER_TO_DEVICE, TRANSFER_TO_HOST, TRANSFER_BOTH, N_TRANSFERS } TransferKind;
+
+/* Measured beside single kernels: what they do to each other, and what issuing them takes. */
+typedef struct {
+    GPtrArray *slow_downs[N_INTERFERENCE_GROUPS]; /* GArray * of SlowDown, a kernel each */
+    double chain_ratio; /* of a layer to the sum of its kernels; 1: not measured */
+    int n_chains;       /* of which it is the median */
+    double eager_launch_s, graph_gap_s, framework_launch_s; /* 0: not measured */
+    double transfer_bytes_per_s[N_TRANSFERS];               /* the best; 0: not measured */
+} ProfileFactors;
+
 typedef struct {
     char *name; /* "h100-sxm5-80gb" */
     char *file;
@@ -49,6 +74,7 @@ typedef struct {
     double host_launch_s; /* the host's time to issue a kernel from the framework */
     gint64 context_bytes; /* CUDA context and loaded kernels */
     gint64 cublas_workspace_bytes;
+    ProfileFactors factors;
     char *derived_from;  /* another GPU's profile, whose times were scaled; NULL: none */
     GPtrArray *overlays; /* char *: files laid over this one, in order */
     GHashTable *entries; /* Kernel * to ProfileEntry *; empty in a data-sheet profile */
@@ -69,6 +95,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Profile, profile_free)
 /* Exactly this kernel measured; else between measured neighbours; else roofline. Never fails,
  * and says which. */
 KernelTime profile_lookup(const Profile *profile, const Kernel *kernel);
+
+/* Whether any kernel was timed beside a copy. */
+gboolean profile_has_interference(const Profile *profile);
+/* What kernels of a class and a collective on n_sms multiprocessors do to each other. 1 and 1
+ * where nothing was measured. Kernels that weren't measured are as those that memory bounds, or
+ * else as matrix products. */
+SlowDown profile_slow_down(const Profile *profile, KernelClass kernel_class, int n_sms);
+/* What a kernel in its layer takes of its time alone: chain_ratio for those that chains hold.
+ */
+double profile_chain_ratio(const Profile *profile, KernelOp op);
 
 const char *time_source_name(TimeSource source);
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Each kernel takes as many times the target's roofline as it takes of the source's: what both
  * ceilings, bandwidths, launch times and waves over the multiprocessors explain is scaled, what
- * they don't is taken to be the same. Probes are not copied: nothing was measured that they
- * could judge. */
+ * they don't is taken to be the same, and so is the ratio of whole layers to their kernels.
+ * Probes are not copied: nothing was measured that they could judge. Neither is what belongs to
+ * the other GPU's multiprocessors, host or links: interference, launches, transfers,
+ * collectives. */
 #include "profile_derive.h"
 
 #include "error.h"
@@ -45,6 +47,16 @@ static gboolean can_scale(const Profile *target, const ProfileEntry *entry)
     return !entry->probe && target->peak_flop_per_s[entry->kernel.dtype] > 0;
 }
 
+/* The median says all that a prediction reads. */
+static json_t *factors_json(const Profile *source)
+{
+    const ProfileFactors *factors = &source->factors;
+    if (factors->n_chains == 0)
+        return json_array();
+    return json_pack("[{s:s, s:f, s:s}]", "op", "layer_forward", "ratio", factors->chain_ratio,
+                     "implementation", "derived");
+}
+
 json_t *profile_derive(const Profile *target, const Profile *source, GError **error)
 {
     if (!check(target, source, error))
@@ -64,11 +76,12 @@ json_t *profile_derive(const Profile *target, const Profile *source, GError **er
         }
     g_autofree char *note =
         g_strdup_printf("Times of %s scaled by the ratios of the two data sheets; nothing was "
-                        "measured on this GPU.",
+                        "measured on this GPU. Interference and launches are left to what is "
+                        "assumed.",
                         source->name);
-    return json_pack("{s:s, s:i, s:s, s:s, s:O, s:{s:s, s:s, s:s}, s:o}", "format",
+    return json_pack("{s:s, s:i, s:s, s:s, s:O, s:{s:s, s:s, s:s}, s:o, s:o}", "format",
                      "zerosim-profile", "version", 1, "gpu", target->name, "derived_from",
                      source->name, "facts", json_object_get(document, "facts"), "provenance",
                      "kind", "derived", "note", note, "source_sha256", source->sha256,
-                     "kernels", kernels);
+                     "kernels", kernels, "factors", factors_json(source));
 }

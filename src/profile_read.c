@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads the two sections of a profile that predictions use: facts, each with its source, and
- * measured kernels. The others (interference, factors, transfers, ...) are for people and other
- * programs; they must be arrays of objects and are left at that. */
+/* Reads facts, each with its source, and measured kernels; profile_factors.c reads what isn't
+ * one kernel's time. What is absent and collectives are for people and other programs: they
+ * must be arrays of objects and are left at that. */
 #include "profile_read.h"
 
 #include "constants.h"

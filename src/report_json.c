@@ -75,6 +75,9 @@ static json_t *expected_error_object(const ExpectedError *expected)
 
 static json_t *confidence_object(const Result *result)
 {
+    static const char *const overlaps[] = {[SIM_OVERLAP_NONE] = "none",
+                                           [SIM_OVERLAP_MODELLED] = "modelled",
+                                           [SIM_OVERLAP_MEASURED] = "measured"};
     json_t *kernels = json_object();
     for (int s = 0; s < N_TIME_SOURCES; s++) {
         g_autofree char *name = g_strdup_printf("%s_frac", time_source_name((TimeSource)s));
@@ -82,7 +85,7 @@ static json_t *confidence_object(const Result *result)
     }
     return json_pack("{s:o, s:{s:f, s:f}, s:s, s:o}", "kernels", kernels, "comm", "fitted_frac",
                      result->comm_fitted_frac, "modelled_frac", result->comm_modelled_frac,
-                     "overlap", result->overlap_is_modelled ? "modelled" : "none",
+                     "overlap", overlaps[result->overlap],
                      "expected_error_frac", expected_error_object(&result->expected_error));
 }
 

@@ -151,6 +151,7 @@ int schedule_compute(Schedule *schedule, Stream stream, Phase phase, const char 
         KernelTime time = profile_lookup(profile, &kernels[i]);
         op.work_s += time.time_s;
         op.source_s[time.source] += time.time_s;
+        op.class_s[kernel_class(kernels[i].op)] += time.time_s;
         op.flops += kernel_flops(&kernels[i]);
         op.n_launches += kernel_n_launches(&kernels[i]);
     }

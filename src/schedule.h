@@ -57,6 +57,7 @@ typedef struct {
     /* COMPUTE: a run of kernels */
     double work_s;                   /* at the profile's speed, with launches */
     double source_s[N_TIME_SOURCES]; /* work_s by provenance */
+    double class_s[N_KERNEL_CLASSES]; /* work_s by class of kernel */
     double flops;
     int n_launches;
     double host_s;               /* also of COLLECTIVE: what the host takes to issue it */

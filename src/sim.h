@@ -11,6 +11,13 @@
 
 G_BEGIN_DECLS
 
+/* How it is known what kernels and the collectives beside them take from each other. */
+typedef enum {
+    SIM_OVERLAP_NONE, /* no collective, or no profile */
+    SIM_OVERLAP_MODELLED,
+    SIM_OVERLAP_MEASURED
+} SimOverlap;
+
 typedef struct {
     char *name;
     LinkClass link_class;
@@ -32,7 +39,7 @@ typedef struct {
     GArray *links;       /* LinkUse, in order of name; no engine links */
     GArray *collectives; /* CollectiveUse, of rank 0's collectives in the order of its list */
     gint64 n_flows;
-    gboolean overlap_is_modelled; /* kernels beside collectives lost what nobody has measured */
+    SimOverlap overlap;
     int n_steps;                  /* simulated until steady */
     gboolean is_steady;           /* FALSE: steps still differed when it gave up */
 } SimResult;

@@ -150,6 +150,9 @@ SimConductor *sim_conductor_new(const SimReplay *replay, const SimGroup *group,
     conductor->player_order = g_ptr_array_new();
     conductor->uses = g_new0(SimPlanUse, group->plans->len + 1);
     conductor->flow_s = g_new0(double, group->plans->len + 1);
+    conductor->channels_s = g_new(double, group->plans->len + 1);
+    for (guint p = 0; p < group->plans->len; p++)
+        conductor->channels_s[p] = -1;
     conductor->n_flows = g_new0(int, group->plans->len + 1);
     hops_add(conductor);
     return conductor;
@@ -319,7 +322,43 @@ static void ceiling_sleep(const SimConductor *conductor, const CollectivePlan *p
 double sim_conductor_interference_frac(const SimConductor *conductor, int k)
 {
     int plan = g_array_index(conductor->group->plan_of, int, k);
-    return sim_interference_frac(conductor->replay->profile, plan_at(conductor, plan));
+    return sim_interference_frac(&conductor->replay->interference, plan_at(conductor, plan));
+}
+
+/* By its channels alone, whatever the links; 0 where nothing is known of them. */
+static double channels_time_s(const SimConductor *conductor, int p)
+{
+    const CollectivePlan *plan = plan_at(conductor, p);
+    g_autofree double *bytes = g_new0(double, conductor->links->len + 1);
+    double longest_s = 0;
+    for (guint i = 0; i < conductor->hops->len; i++) {
+        const SimHop *hop = g_ptr_array_index(conductor->hops, i);
+        for (int l = 0; l < hop->route.n_links + hop->route.n_engine_links; l++)
+            bytes[hop->links[l]] += hop->wire_bytes[p];
+    }
+    for (guint e = 0; e < conductor->engines->len; e++) {
+        const SimEngine *engine = &g_array_index(conductor->engines, SimEngine, e);
+        const double ceiling_bytes_per_s = engine_ceiling_bytes_per_s(engine, plan);
+        if (ceiling_bytes_per_s > 0)
+            longest_s = MAX(longest_s, bytes[engine->index] / ceiling_bytes_per_s);
+    }
+    return longest_s;
+}
+
+/* Beside kernels the channels stream less than alone; links that carry less than that still
+ * may decide. */
+static void stretch_sleep(SimConductor *conductor, int p, double start_s)
+{
+    const SimInterference *interference = &conductor->replay->interference;
+    if (!interference->is_measured)
+        return;
+    if (conductor->channels_s[p] < 0)
+        conductor->channels_s[p] = channels_time_s(conductor, p);
+    const double left_s = start_s - simgrid_get_clock() +
+                          sim_interference_stretch(interference, plan_at(conductor, p)) *
+                              conductor->channels_s[p];
+    if (left_s > 0)
+        sg_actor_sleep_for(left_s);
 }
 
 static void flows_run(SimConductor *conductor, const CollectivePlan *plan)
@@ -331,7 +370,8 @@ static void flows_run(SimConductor *conductor, const CollectivePlan *plan)
     engines_set(conductor, plan, sim_network_disengage);
 }
 
-void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step)
+void sim_conductor_run(SimConductor *conductor, int k, SimBeside beside, const void *data,
+                       gboolean is_last_step)
 {
     double start_s = simgrid_get_clock();
     conductor->plan = g_array_index(conductor->group->plan_of, int, k);
@@ -339,10 +379,14 @@ void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step)
     if (plan->flows->len == 0)
         return;
     sg_actor_sleep_for(plan->latency_s);
+    const double flow_start_s = simgrid_get_clock();
+    const gboolean are_beside = beside(data);
     if (conductor->is_alone)
         sg_actor_sleep_for(conductor->flow_s[conductor->plan]);
     else
         flows_run(conductor, plan);
+    if (are_beside)
+        stretch_sleep(conductor, conductor->plan, flow_start_s);
     ceiling_sleep(conductor, plan, start_s);
     if (!is_last_step)
         return;

@@ -55,9 +55,10 @@ struct _SimConductor {
     GArray *engines;         /* SimEngine */
     GPtrArray *player_order; /* SimPlayer * */
     GHashTable *players;     /* sg_host_t → SimPlayer * */
-    gboolean is_alone; /* no other group's flows cross its links: they needn't be simulated */
-    double *flow_s;    /* by plan: how long its flows take alone */
-    int *n_flows;      /* by plan: hops that it uses */
+    gboolean is_alone;  /* no other group's flows cross its links: they needn't be simulated */
+    double *flow_s;     /* by plan: how long its flows take alone */
+    double *channels_s; /* by plan: the least that its channels allow; -1: not yet computed */
+    int *n_flows;       /* by plan: hops that it uses */
     gboolean is_over;
     int plan; /* that of the running collective */
     int n_flowing;
@@ -88,8 +89,12 @@ void sim_conductor_end(SimConductor *conductor);
 /* What the k-th collective of a step takes from kernels beside it. */
 double sim_conductor_interference_frac(const SimConductor *conductor, int k);
 
+/* Whether kernels run on a member's GPU now. */
+typedef gboolean (*SimBeside)(const void *data);
+
 /* In an actor: runs the k-th collective of a step, from the moment that all ranks are there. */
-void sim_conductor_run(SimConductor *conductor, int k, gboolean is_last_step);
+void sim_conductor_run(SimConductor *conductor, int k, SimBeside beside, const void *data,
+                       gboolean is_last_step);
 
 /* Adds what the collectives of the last step carried to the network's links; conductors of one
  * communicator together, since their groups run at once. */

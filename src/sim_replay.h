@@ -4,6 +4,7 @@
 #pragma once
 
 #include "sim.h"
+#include "sim_interference.h"
 #include "sim_program.h"
 
 #include <stdio.h>
@@ -36,7 +37,7 @@ typedef struct {
 typedef struct {
     const Cluster *cluster;
     const Job *job;
-    const Profile *profile; /* NULL: collectives take nothing from kernels */
+    SimInterference interference;
     gboolean whole;         /* no short cuts */
     GPtrArray *programs;    /* SimProgram *, one for each of the job's */
     GPtrArray *groups;      /* SimGroup *, by communicator; those with collectives */

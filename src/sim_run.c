@@ -167,6 +167,13 @@ static GArray *links_read(FILE *file)
     return links;
 }
 
+static SimOverlap overlap_of(const SimReplay *replay)
+{
+    if (!replay->interference.profile || replay->groups->len == 0)
+        return SIM_OVERLAP_NONE;
+    return replay->interference.is_measured ? SIM_OVERLAP_MEASURED : SIM_OVERLAP_MODELLED;
+}
+
 static SimResult *result_new(SimReplay *replay)
 {
     SimResult *result = g_new0(SimResult, 1);
@@ -175,7 +182,7 @@ static SimResult *result_new(SimReplay *replay)
     result->timeline->step_time_s = step_time_s(replay->outcome, replay->n_steps - 1);
     result->links = links_read(replay->links);
     result->collectives = sim_groups_uses(replay, &result->n_flows);
-    result->overlap_is_modelled = replay->profile != NULL && replay->groups->len > 0;
+    result->overlap = overlap_of(replay);
     result->n_steps = replay->n_steps;
     result->is_steady = is_steady(replay);
     return result;
@@ -209,7 +216,7 @@ SimResult *sim_run(const Cluster *cluster, const Job *job, const Profile *profil
                    const NcclOptions *nccl, GError **error)
 {
     g_autoptr(SimReplay) replay = replay_new(cluster, job);
-    replay->profile = profile;
+    replay->interference = sim_interference_of(profile, job);
     replay->whole = sim_fold_platform_varies(cluster);
     return replay_simulate(replay, nccl, error);
 }
@@ -218,7 +225,7 @@ SimResult *sim_run_whole(const Cluster *cluster, const Job *job, const Profile *
                          const NcclOptions *nccl, GError **error)
 {
     g_autoptr(SimReplay) replay = replay_new(cluster, job);
-    replay->profile = profile;
+    replay->interference = sim_interference_of(profile, job);
     replay->whole = TRUE;
     return replay_simulate(replay, nccl, error);
 }

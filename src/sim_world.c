@@ -146,8 +146,10 @@ static void stream_actor(int argc, char *argv[])
         const SimSegment *segment = sim_program_segment(rank->program, stream, index);
         segment_await_issue(rank, stream, segment);
         double start_s = simgrid_get_clock();
+        rank->n_computing++;
         if (segment->work_s > 0)
             sg_actor_execute(segment->work_s * 1e9); /* "1Gf" is the profile's speed */
+        rank->n_computing--;
         segment_end(rank, stream, start_s);
         rank_advance(rank);
     }
@@ -176,13 +178,22 @@ static void collective_gather(SimWorldGroup *group, int k)
                              sim_conductor_interference_frac(group->conductor, k));
 }
 
+static gboolean group_computes(const void *data)
+{
+    const SimWorldGroup *group = data;
+    for (guint m = 0; m < group->classes->len; m++)
+        if (group_rank(group, (int)m)->n_computing > 0)
+            return TRUE;
+    return FALSE;
+}
+
 /* The last rank's arrival starts a collective, and all leave it together. */
 static void collective_run(SimWorldGroup *group, int k, gboolean is_last_step)
 {
     int n_classes = (int)group->classes->len;
     collective_gather(group, k);
     double start_s = simgrid_get_clock();
-    sim_conductor_run(group->conductor, k, is_last_step);
+    sim_conductor_run(group->conductor, k, group_computes, group, is_last_step);
     group->n_at_collective = 0;
     for (int m = 0; m < n_classes; m++) {
         SimRank *rank = group_rank(group, m);

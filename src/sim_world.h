@@ -24,6 +24,7 @@ typedef struct {
     int n_segments[N_STREAMS];
     double *start_s[N_STREAMS], *end_s[N_STREAMS];
     double step_end_s[SIM_MAX_STEPS];
+    int n_computing; /* streams that run kernels */
     SimHost *sim_host;
     gboolean is_blocked[N_STREAMS];
     sg_sem_t wake[N_STREAMS];                /* made when first needed */

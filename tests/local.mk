@@ -32,6 +32,7 @@ C_TESTS = \
 	%reldir%/test_predict \
 	%reldir%/test_presets \
 	%reldir%/test_profile \
+	%reldir%/test_profile_factors \
 	%reldir%/test_profile_measured \
 	%reldir%/test_replay \
 	%reldir%/test_report \

@@ -23,7 +23,7 @@ START_TEST(a_kernel_beside_a_collective_gets_the_rest)
     g_autoptr(SimResult) result = run_beside(cluster, job, &channels_24);
 
     ck_assert_double_eq_tol(timeline_end_s(result->timeline, 0, beside), 1 / left_frac, 1e-9);
-    ck_assert(result->overlap_is_modelled);
+    ck_assert_int_eq(result->overlap, SIM_OVERLAP_MODELLED);
 }
 END_TEST
 
@@ -84,6 +84,69 @@ START_TEST(communicators_take_theirs_each)
 
     ck_assert_double_eq_tol(timeline_end_s(result->timeline, 0, beside), 1 / (1 - 48.0 / 132),
                             1e-9);
+}
+END_TEST
+
+/* A profile that says so: products lose a third beside a copy on 24 multiprocessors, the rest a
+ * half; the copy takes twice as long beside either. */
+static void slow_downs_add(Profile *profile, InterferenceGroup group, double kernel)
+{
+    GArray *points = g_array_new(FALSE, FALSE, sizeof(SlowDown));
+    const SlowDown point = {24, kernel, 2};
+    g_array_append_val(points, point);
+    profile->factors.slow_downs[group] =
+        g_ptr_array_new_with_free_func((GDestroyNotify)g_array_unref);
+    g_ptr_array_add(profile->factors.slow_downs[group], points);
+}
+
+static SimResult *run_measured(const Cluster *cluster, const Job *job)
+{
+    g_autoptr(GError) error = NULL;
+    Profile profile = {.n_sms = 132};
+    slow_downs_add(&profile, INTERFERENCE_PRODUCT, 1.5);
+    slow_downs_add(&profile, INTERFERENCE_MEMORY, 2);
+    SimResult *result = sim_run(cluster, job, &profile, &channels_24, &error);
+    ck_assert_msg(result != NULL, "%s", error ? error->message : "");
+    for (int i = 0; i < N_INTERFERENCE_GROUPS; i++)
+        g_clear_pointer(&profile.factors.slow_downs[i], g_ptr_array_unref);
+    return result;
+}
+
+/* The kernels beside are three quarters products: 0.75 x 1.5 + 0.25 x 2. */
+START_TEST(measured_slow_downs_replace_the_share)
+{
+    Schedule *schedule = schedule_new();
+    collective(schedule, COLLECTIVE_ALL_GATHER, 16 * GIB);
+    int beside = compute(schedule, STREAM_COMPUTE, 1);
+    g_array_index(schedule->ops, Op, beside).class_s[KERNEL_CLASS_GEMM] = 0.75;
+    g_array_index(schedule->ops, Op, beside).class_s[KERNEL_CLASS_NORM] = 0.25;
+    g_autoptr(Job) job = job_of(schedule, 2);
+    g_autoptr(Cluster) cluster = bus_cluster(2);
+
+    g_autoptr(SimResult) result = run_measured(cluster, job);
+
+    ck_assert_double_eq_tol(timeline_end_s(result->timeline, 0, beside), 1.625, 1e-9);
+    ck_assert_int_eq(result->overlap, SIM_OVERLAP_MEASURED);
+}
+END_TEST
+
+/* Beside a kernel a collective that its channels hold back takes twice its time, alone once. */
+START_TEST(kernels_slow_a_collective_down)
+{
+    double took_s[2];
+    for (int with_kernel = 0; with_kernel < 2; with_kernel++) {
+        Schedule *schedule = schedule_new();
+        int gather = collective(schedule, COLLECTIVE_ALL_GATHER, 64 * GIB);
+        if (with_kernel)
+            compute(schedule, STREAM_COMPUTE, 10);
+        g_autoptr(Job) job = job_of(schedule, 2);
+        g_autoptr(Cluster) cluster = h100_cluster(1, 2);
+        g_autoptr(SimResult) result = run_measured(cluster, job);
+        took_s[with_kernel] = timeline_end_s(result->timeline, 0, gather) -
+                              timeline_start_s(result->timeline, 0, gather);
+    }
+    ck_assert_double_gt(took_s[0], 0.05);
+    ck_assert_double_eq_tol(took_s[1] / took_s[0], 2, 0.01); /* latency isn't stretched */
 }
 END_TEST
 
@@ -229,6 +292,8 @@ static TCase *interference_case(void)
     tcase_add_test(tcase, what_a_collective_took_is_lost_once);
     tcase_add_test(tcase, waiting_for_others_takes_as_much);
     tcase_add_test(tcase, communicators_take_theirs_each);
+    tcase_add_test(tcase, measured_slow_downs_replace_the_share);
+    tcase_add_test(tcase, kernels_slow_a_collective_down);
     tcase_add_loop_test(tcase, kernels_alone_lose_nothing, 0, 2);
     return tcase;
 }

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* Kernels by class, as a profiler's kernel names tell them apart: what PyTorch runs as a chain
+ * of elementwise kernels is elementwise, whatever module it comes from. */
+#include "kernel.h"
+
+static const KernelClass classes[N_KERNELS] = {
+    [KERNEL_GEMM] = KERNEL_CLASS_GEMM,
+    [KERNEL_ATTENTION_FORWARD... KERNEL_FLASH1_ATTENTION_BACKWARD] = KERNEL_CLASS_ATTENTION,
+    [KERNEL_CONVOLUTION_FORWARD... KERNEL_CONVOLUTION_BACKWARD_WEIGHT] =
+        KERNEL_CLASS_CONVOLUTION,
+    [KERNEL_SOFTMAX_FORWARD... KERNEL_SOFTMAX_BACKWARD] = KERNEL_CLASS_ATTENTION,
+    [KERNEL_LAYERNORM_FORWARD... KERNEL_RMSNORM_BACKWARD] = KERNEL_CLASS_NORM,
+    [KERNEL_RMSNORM_PYTHON_FORWARD... KERNEL_RMSNORM_PYTHON_BACKWARD] =
+        KERNEL_CLASS_ELEMENTWISE,
+    [KERNEL_BATCHNORM_FORWARD... KERNEL_BATCHNORM_BACKWARD] = KERNEL_CLASS_NORM,
+    [KERNEL_MAXPOOL_FORWARD... KERNEL_TANH_BACKWARD] = KERNEL_CLASS_ELEMENTWISE,
+    [KERNEL_EMBEDDING_FORWARD... KERNEL_EMBEDDING_BACKWARD] = KERNEL_CLASS_EMBEDDING,
+    [KERNEL_CROSS_ENTROPY_FORWARD... KERNEL_CROSS_ENTROPY_BACKWARD] = KERNEL_CLASS_LOSS,
+    [KERNEL_COPY... KERNEL_CAST] = KERNEL_CLASS_COPY,
+    [KERNEL_FUSED] = KERNEL_CLASS_ELEMENTWISE,
+    [KERNEL_MEMSET] = KERNEL_CLASS_COPY,
+    [KERNEL_SCALE... KERNEL_ACCUMULATE] = KERNEL_CLASS_ELEMENTWISE,
+    [KERNEL_NORM... KERNEL_OPTIMIZER_STEP] = KERNEL_CLASS_OPTIMIZER,
+};
+
+KernelClass kernel_class(KernelOp op)
+{
+    return classes[op];
+}
+
+const char *kernel_class_name(KernelClass kernel_class)
+{
+    static const char *const names[N_KERNEL_CLASSES] = {
+        [KERNEL_CLASS_GEMM] = "gemm",
+        [KERNEL_CLASS_ATTENTION] = "attention",
+        [KERNEL_CLASS_CONVOLUTION] = "convolution",
+        [KERNEL_CLASS_NORM] = "norm",
+        [KERNEL_CLASS_OPTIMIZER] = "optimizer",
+        [KERNEL_CLASS_LOSS] = "loss",
+        [KERNEL_CLASS_EMBEDDING] = "embedding",
+        [KERNEL_CLASS_COPY] = "copy",
+        [KERNEL_CLASS_ELEMENTWISE] = "elementwise",
+    };
+    return names[kernel_class];
+}
