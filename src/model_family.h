@@ -109,8 +109,9 @@ typedef struct {
     gint64 rows, in, out;
     gboolean linear_input; /* the input has the linears' type already: nothing to cast */
     gboolean
-        shared_input;    /* an earlier layer reads it too: saved there, gradients are summed */
-    const char *tied_to; /* the parameter that is its weight; NULL: its own */
+        shared_input; /* an earlier layer reads it too: saved there, gradients are summed */
+    gboolean transposed_weight; /* stored as in x out: transformers' Conv1D */
+    const char *tied_to;        /* the parameter that is its weight; NULL: its own */
 } LinearShape;
 
 typedef struct {

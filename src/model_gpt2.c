@@ -73,14 +73,16 @@ static void gpt2_block(ModelBuild *build, const Gpt2 *g, const char *block)
                  &(LinearShape){.name = model_name_printf(build, "%s.attn.c_attn", block),
                                 .rows = t,
                                 .in = h,
-                                .out = 3 * h});
+                                .out = 3 * h,
+                                .transposed_weight = TRUE});
     layer_attention(build, model_name_printf(build, "%s.attn", block), &attention);
     layer_linear(build,
                  &(LinearShape){.name = model_name_printf(build, "%s.attn.c_proj", block),
                                 .rows = t,
                                 .in = h,
                                 .out = h,
-                                .linear_input = TRUE});
+                                .linear_input = TRUE,
+                                .transposed_weight = TRUE});
     layer_dropout(build, model_name_printf(build, "%s.attn.resid_dropout", block), h,
                   g->residual_dropout, build->linear);
     layer_residual(build, model_name_printf(build, "%s.attn.residual", block), h);
@@ -88,13 +90,15 @@ static void gpt2_block(ModelBuild *build, const Gpt2 *g, const char *block)
     layer_linear(build, &(LinearShape){.name = model_name_printf(build, "%s.mlp.c_fc", block),
                                        .rows = t,
                                        .in = h,
-                                       .out = f});
+                                       .out = f,
+                                       .transposed_weight = TRUE});
     layer_activation(build, model_name_printf(build, "%s.mlp.act", block), g->activation, t, f);
     layer_linear(build, &(LinearShape){.name = model_name_printf(build, "%s.mlp.c_proj", block),
                                        .rows = t,
                                        .in = f,
                                        .out = h,
-                                       .linear_input = !g->activation->python});
+                                       .linear_input = !g->activation->python,
+                                       .transposed_weight = TRUE});
     layer_dropout(build, model_name_printf(build, "%s.mlp.dropout", block), h,
                   g->residual_dropout, build->linear);
     layer_residual(build, model_name_printf(build, "%s.mlp.residual", block), h);

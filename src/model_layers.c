@@ -141,7 +141,23 @@ static void linear_forward(const ModelBuild *build, const LinearShape *s, gint64
         layer_run_cast(kernels, numel, linear, 1);
     }
     layer_run(kernels,
-              (Kernel){KERNEL_GEMM, build->options->compute, {1, s->rows, s->out, s->in}});
+              (Kernel){KERNEL_GEMM,
+                       build->options->compute,
+                       {1, s->rows, s->out, s->in, s->transposed_weight ? GEMM_NN : GEMM_TN}});
+}
+
+/* The gradients of input and weight; a weight that is stored as in x out takes the other
+ * layouts, and its gradient has its shape. */
+static void linear_gradients(const LinearShape *s, DType compute, GArray *kernels)
+{
+    const gint64 t = s->rows, in = s->in, out = s->out;
+    if (s->transposed_weight) {
+        layer_run(kernels, (Kernel){KERNEL_GEMM, compute, {1, t, in, out, GEMM_TN}});
+        layer_run(kernels, (Kernel){KERNEL_GEMM, compute, {1, in, out, t, GEMM_NT}});
+        return;
+    }
+    layer_run(kernels, (Kernel){KERNEL_GEMM, compute, {1, t, in, out, GEMM_NN}});
+    layer_run(kernels, (Kernel){KERNEL_GEMM, compute, {1, out, in, t, GEMM_NT}});
 }
 
 static void linear_backward(const ModelBuild *build, const LinearShape *s, gint64 numel,
@@ -151,8 +167,7 @@ static void linear_backward(const ModelBuild *build, const LinearShape *s, gint6
     DType compute = build->options->compute;
     if (compute == DTYPE_FP8)
         layer_run_cast(kernels, s->rows * s->out, linear, 1);
-    layer_run(kernels, (Kernel){KERNEL_GEMM, compute, {1, s->rows, s->in, s->out, GEMM_NN}});
-    layer_run(kernels, (Kernel){KERNEL_GEMM, compute, {1, s->out, s->in, s->rows, GEMM_NT}});
+    linear_gradients(s, compute, kernels);
     if (bias > 0)
         layer_run(kernels, (Kernel){KERNEL_COLUMN_SUM, build->linear, {s->rows, bias}});
     if (build->options->autocast)

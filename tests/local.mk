@@ -94,6 +94,7 @@ SCRIPT_TESTS = \
 	%reldir%/install.sh \
 	%reldir%/layers.sh \
 	%reldir%/man.sh \
+	%reldir%/shapes.sh \
 	%reldir%/readme.sh \
 	%reldir%/report_page.sh \
 	%reldir%/style.sh \
@@ -130,6 +131,14 @@ EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(
 	%reldir%/step_inputs.h
 %canon_reldir%_test_step_volumes_SOURCES = %reldir%/test_step_volumes.c \
 	%reldir%/step_inputs.c %reldir%/step_inputs.h
+check_PROGRAMS += %reldir%/print_shapes
+%canon_reldir%_print_shapes_SOURCES = %reldir%/print_shapes.c
+
+# zerosim-calibrate has the shapes of the shipped models compiled in.
+update-plan: %reldir%/print_shapes
+	@LC_ALL=C $(builddir)/%reldir%/print_shapes $(srcdir)/workloads/models/*.json \
+		>$(srcdir)/src/calibrate/plan_shapes.h
+
 LDADD = libzerosim.a $(LIBRARIES_LIBS) $(CHECK_LIBS)
 
 # zerosim-calibrate's plan is plain C: it is held against the models where there is no CUDA too.

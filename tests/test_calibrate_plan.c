@@ -73,14 +73,92 @@ START_TEST(test_order)
 }
 END_TEST
 
-/* The first profile of a GPU has to fit a ten-minute slot. */
+/* A budget of 480 s buys the models that many study, grids and probes included; all shipped
+ * models at all token counts an hour. */
 START_TEST(test_estimate)
 {
-    double sum_s = 0;
-    for (size_t i = 0; i < plan->n; i++)
+    double sum_s = 0, grids_s = 0;
+    for (size_t i = 0; i < plan->n; i++) {
+        if (strstr(plan_stage_name(plan->items[i].stage), "all shipped") && grids_s == 0)
+            grids_s = sum_s;
         sum_s += plan->items[i].estimate_s;
-    ck_assert_double_gt(sum_s, 60);
-    ck_assert_double_lt(sum_s, 600);
+    }
+    ck_assert_double_gt(grids_s, 60);
+    ck_assert_double_lt(grids_s, 480);
+    ck_assert_double_lt(sum_s, 3600);
+}
+END_TEST
+
+/* -- the linear layers of every shipped model at every token count */
+
+static const gint64 token_counts[] = {512, 1024, 2048, 4096, 8192, 16384, 32768};
+
+/* Token counts change one size: n, k and layout of forward and of the input's gradient, m, n
+ * and layout of the weight's. */
+static void check_linear(GHashTable *measured, const Kernel *of_model, gint64 tokens,
+                         const char *model)
+{
+    const int place = of_model->dimension[1] == tokens ? 1 : 3;
+    for (gsize t = 0; t < G_N_ELEMENTS(token_counts); t++) {
+        Kernel kernel = *of_model;
+        kernel.dimension[place] = token_counts[t];
+        ck_assert_msg(g_hash_table_contains(measured, &kernel),
+                      "%s: gemm %ld %ld %ld layout %ld is not measured", model,
+                      (long)kernel.dimension[1], (long)kernel.dimension[2],
+                      (long)kernel.dimension[3], (long)kernel.dimension[4]);
+    }
+}
+
+static void check_model(GHashTable *measured, const char *file)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+    /* An odd number of sequences: no width of a model is as large as its tokens. */
+    const ModelOptions options = {.micro_batch = 13,
+                                  .parameter = DTYPE_BF16,
+                                  .compute = DTYPE_BF16,
+                                  .attention = ATTENTION_CUDNN,
+                                  .dropout = -1};
+    g_autoptr(Model) model = model_load(file, &options, warnings, &error);
+    ck_assert_msg(model != NULL, "%s", error ? error->message : "");
+    const gint64 tokens = 13 * model->sequence_length;
+    for (guint i = 0; i < model->layers->len; i++) {
+        const Layer *layer = model_layer(model, (int)i);
+        const GArray *lists[] = {layer->forward, layer->backward};
+        for (int l = 0; l < 2; l++)
+            for (guint k = 0; k < lists[l]->len; k++) {
+                const Kernel *kernel = &g_array_index(lists[l], Kernel, k);
+                const gint64 *d = kernel->dimension;
+                if (kernel->op == KERNEL_GEMM && d[0] == 1 &&
+                    (d[1] == tokens || (d[4] == GEMM_NT && d[3] == tokens)))
+                    check_linear(measured, kernel, tokens, file);
+            }
+    }
+}
+
+START_TEST(test_linears_of_all_models)
+{
+    g_autoptr(GHashTable) measured =
+        g_hash_table_new_full(kernel_hash, kernel_equal, g_free, NULL);
+    g_autofree char *folder =
+        g_build_filename(g_getenv("ZEROSIM_DATA_DIR"), "workloads", "models", NULL);
+    g_autoptr(GDir) files = g_dir_open(folder, 0, NULL);
+    const char *name;
+    int n = 0;
+    for (size_t i = 0; i < plan->n; i++) {
+        if (plan->items[i].kind != MEASURE_KERNEL)
+            continue;
+        const Kernel kernel = kernel_of(&plan->items[i]);
+        g_hash_table_add(measured, g_memdup2(&kernel, sizeof kernel));
+    }
+    while ((name = g_dir_read_name(files))) {
+        g_autofree char *file = g_build_filename(folder, name, NULL);
+        if (!g_str_has_suffix(name, ".json"))
+            continue;
+        check_model(measured, file);
+        n++;
+    }
+    ck_assert_int_gt(n, 80);
 }
 END_TEST
 
@@ -169,6 +247,7 @@ int main(void)
     tcase_add_test(tcase, test_vocabulary);
     tcase_add_test(tcase, test_order);
     tcase_add_test(tcase, test_estimate);
+    tcase_add_test(tcase, test_linears_of_all_models);
     tcase_add_loop_test(tcase, test_models_are_covered, 0, G_N_ELEMENTS(models));
     tcase_set_timeout(tcase, 60);
     suite_add_tcase(suite, tcase);

@@ -3,7 +3,7 @@
 
 CALIBRATE_PLAN = \
 	%reldir%/ops.c %reldir%/plan.c %reldir%/plan.h %reldir%/plan_grid.c \
-	%reldir%/plan_models.c
+	%reldir%/plan_models.c %reldir%/plan_shapes.h
 
 CALIBRATE_PROFILE = \
 	%reldir%/bench.h %reldir%/profile_facts.c %reldir%/profile_out.c %reldir%/profile_out.h

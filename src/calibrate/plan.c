@@ -24,11 +24,12 @@ static const PlanStage stages[] = {
     {"grid of matrix products", plan_gemm_grid},
     {"grid of attention", plan_attention_grid},
     {"grid of memory-bound kernels", plan_memory_grid},
-    {"further models at 4,096 tokens", plan_models_further},
+    {"all shipped models at 4,096 tokens", plan_models_further},
     {"layers at all token counts", plan_models_all_tokens},
     {"eager attention", plan_models_eager},
     {"fp8, fp16, tf32 and fp32 layers", plan_models_types},
     {"convolutions", plan_cnn},
+    {"linear layers of all shipped models at all token counts", plan_models_shipped},
 };
 
 #define N_STAGES ((int)(sizeof stages / sizeof *stages))

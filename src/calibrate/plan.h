@@ -98,6 +98,7 @@ void plan_models_chains(Plan *plan, int stage);
 void plan_models_all_tokens(Plan *plan, int stage);
 void plan_models_autocast(Plan *plan, int stage);
 void plan_models_further(Plan *plan, int stage);
+void plan_models_shipped(Plan *plan, int stage);
 void plan_models_eager(Plan *plan, int stage);
 void plan_models_types(Plan *plan, int stage);
 void plan_optimizers(Plan *plan, int stage);

@@ -3,6 +3,7 @@
  * interference, grids to interpolate in, random shapes to judge interpolation by, convolutions,
  * collectives. */
 #include "plan.h"
+#include "plan_shapes.h"
 
 #include <stddef.h>
 
@@ -191,22 +192,6 @@ void plan_memory_grid(Plan *plan, int stage)
     }
 }
 
-typedef struct {
-    int64_t in, out, kernel, in_size, out_size;
-} Convolution;
-
-/* ResNet-50's distinct convolutions (He et al. 2015, table 1, stride in the 3x3). */
-static const Convolution convolutions[] = {
-    {3, 64, 7, 224, 112},   {64, 64, 1, 56, 56},    {64, 64, 3, 56, 56},
-    {64, 256, 1, 56, 56},   {256, 64, 1, 56, 56},   {256, 128, 1, 56, 56},
-    {128, 128, 3, 56, 28},  {128, 512, 1, 28, 28},  {256, 512, 1, 56, 28},
-    {512, 128, 1, 28, 28},  {128, 128, 3, 28, 28},  {512, 256, 1, 28, 28},
-    {256, 256, 3, 28, 14},  {256, 1024, 1, 14, 14}, {512, 1024, 1, 28, 14},
-    {1024, 256, 1, 14, 14}, {256, 256, 3, 14, 14},  {1024, 512, 1, 14, 14},
-    {512, 512, 3, 14, 7},   {512, 2048, 1, 7, 7},   {1024, 2048, 1, 14, 7},
-    {2048, 512, 1, 7, 7},   {512, 512, 3, 7, 7},
-};
-
 /* Channels and the size of the image that they are normalised over. */
 static const int64_t maps[][2] = {{64, 112},  {64, 56},  {256, 56}, {128, 56},
                                   {128, 28},  {512, 28}, {256, 28}, {256, 14},
@@ -220,11 +205,11 @@ void plan_cnn(Plan *plan, int stage)
                                          "convolution_backward_weight"};
     static const char *const row_ops[] = {"batchnorm_forward", "batchnorm_backward",
                                           "relu_forward", "relu_backward"};
-    for (size_t i = 0; i < LENGTH(convolutions); i++)
+    for (size_t i = 0; i < LENGTH(shipped_convolutions); i++)
         for (size_t j = 0; j < LENGTH(passes); j++) {
-            const Convolution *c = &convolutions[i];
+            const int64_t *c = shipped_convolutions[i];
             add(plan, stage, MEASURE_KERNEL, passes[j], TYPE_BF16, 0.1,
-                (int64_t[]){CNN_IMAGES, c->in, c->out, c->kernel, c->in_size, c->out_size});
+                (int64_t[]){CNN_IMAGES, c[0], c[1], c[2], c[3], c[4]});
         }
     for (size_t i = 0; i < LENGTH(maps); i++)
         for (size_t j = 0; j < LENGTH(row_ops); j++)

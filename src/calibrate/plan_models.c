@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The kernels of the shipped models, listed from their sizes so that the program runs on a
- * machine that has nothing but itself; a test holds this against what the simulator lists for
+ * machine that has nothing but itself: models that many study whole, of all others the linear
+ * layers and attention (plan_shapes.h). A test holds this against what the simulator lists for
  * workloads/models. */
 #include "plan.h"
+#include "plan_shapes.h"
 
 #include <stddef.h>
 
@@ -28,7 +30,7 @@ static const ModelSizes models[] = {
 
 #define N_MODELS (sizeof models / sizeof *models)
 
-/* Measured at one token count, late. */
+/* Their memory-bound kernels are measured at one token count, late. */
 static const ModelSizes further_models[] = {
     {"gpt2-medium", FAMILY_GPT2, 1024, 4096, 16, 16, 64, 50257, 1024},
     {"gpt2-large", FAMILY_GPT2, 1280, 5120, 20, 20, 64, 50257, 1024},
@@ -49,8 +51,14 @@ static const int64_t all_tokens[] = {512, 1024, 2048, 4096, 8192, 16384, 32768};
 
 /* A linear layer in -> out over `tokens` rows: forward, gradient of its input and weight. */
 static void add_linear(Plan *plan, int stage, Type type, int64_t tokens, int64_t in,
-                       int64_t out)
+                       int64_t out, bool transposed)
 {
+    if (transposed) { /* transformers' Conv1D: the weight is stored as in x out */
+        plan_add_kernel(plan, stage, "gemm", type, (int64_t[]){1, tokens, out, in, LAYOUT_NN});
+        plan_add_kernel(plan, stage, "gemm", type, (int64_t[]){1, tokens, in, out, LAYOUT_TN});
+        plan_add_kernel(plan, stage, "gemm", type, (int64_t[]){1, in, out, tokens, LAYOUT_NT});
+        return;
+    }
     plan_add_kernel(plan, stage, "gemm", type, (int64_t[]){1, tokens, out, in, LAYOUT_TN});
     plan_add_kernel(plan, stage, "gemm", type, (int64_t[]){1, tokens, in, out, LAYOUT_NN});
     plan_add_kernel(plan, stage, "gemm", type, (int64_t[]){1, out, in, tokens, LAYOUT_NT});
@@ -58,18 +66,38 @@ static void add_linear(Plan *plan, int stage, Type type, int64_t tokens, int64_t
 
 static void add_linears(Plan *plan, int stage, Type type, const ModelSizes *m, int64_t tokens)
 {
-    const int64_t q = m->heads * m->head_dim, k = m->kv_heads * m->head_dim;
-    if (m->family == FAMILY_GPT2) {
-        add_linear(plan, stage, type, tokens, m->hidden, 3 * m->hidden);
+    const int64_t h = m->hidden, q = m->heads * m->head_dim, k = m->kv_heads * m->head_dim;
+    const bool transposed = m->family == FAMILY_GPT2;
+    if (transposed) {
+        add_linear(plan, stage, type, tokens, h, 3 * h, true);
     } else {
-        add_linear(plan, stage, type, tokens, m->hidden, q);
-        add_linear(plan, stage, type, tokens, m->hidden, k);
+        add_linear(plan, stage, type, tokens, h, q, false);
+        add_linear(plan, stage, type, tokens, h, k, false);
     }
-    add_linear(plan, stage, type, tokens, q, m->hidden);
-    add_linear(plan, stage, type, tokens, m->hidden, m->inner);
-    add_linear(plan, stage, type, tokens, m->inner, m->hidden);
+    add_linear(plan, stage, type, tokens, q, h, transposed);
+    add_linear(plan, stage, type, tokens, h, m->inner, transposed);
+    add_linear(plan, stage, type, tokens, m->inner, h, transposed);
     if (m->family != FAMILY_BERT)
-        add_linear(plan, stage, type, tokens, m->hidden, m->vocabulary);
+        add_linear(plan, stage, type, tokens, h, m->vocabulary, false);
+}
+
+#define N_SHIPPED_LINEARS (sizeof shipped_linears / sizeof *shipped_linears)
+#define N_SHIPPED_ATTENTIONS (sizeof shipped_attentions / sizeof *shipped_attentions)
+
+static void add_shipped_linears(Plan *plan, int stage, int64_t tokens)
+{
+    for (size_t i = 0; i < N_SHIPPED_LINEARS; i++) {
+        const int64_t *shape = shipped_linears[i];
+        add_linear(plan, stage, TYPE_BF16, tokens, shape[0], shape[1], shape[2] != 0);
+    }
+}
+
+static void add_shipped_attention(Plan *plan, int stage, const int64_t *shape, int64_t tokens)
+{
+    const int64_t batch = shape[0] < tokens ? tokens / shape[0] : 1;
+    const int64_t dimension[] = {batch, shape[0], shape[1], shape[2], shape[3], shape[4]};
+    plan_add_kernel(plan, stage, "cudnn_attention_forward", TYPE_BF16, dimension);
+    plan_add_kernel(plan, stage, "cudnn_attention_backward", TYPE_BF16, dimension);
 }
 
 /* Sequences of the model's own length, or one shorter than that. */
@@ -194,11 +222,19 @@ void plan_models_attention(Plan *plan, int stage)
 
 void plan_models_further(Plan *plan, int stage)
 {
-    for (size_t i = 0; i < N_FURTHER; i++) {
-        add_linears(plan, stage, TYPE_BF16, &further_models[i], 4096);
-        add_attention(plan, stage, &further_models[i], 4096);
+    add_shipped_linears(plan, stage, 4096);
+    for (size_t i = 0; i < N_SHIPPED_ATTENTIONS; i++)
+        add_shipped_attention(plan, stage, shipped_attentions[i], 4096);
+    for (size_t i = 0; i < N_FURTHER; i++)
         add_elementwise(plan, stage, TYPE_BF16, TYPE_BF16, &further_models[i], 4096);
-    }
+}
+
+/* By use again at each count, from the most usual counts to the rarest. */
+void plan_models_shipped(Plan *plan, int stage)
+{
+    static const int64_t tokens[] = {8192, 2048, 16384, 1024, 512, 32768};
+    for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++)
+        add_shipped_linears(plan, stage, tokens[t]);
 }
 
 void plan_models_elementwise(Plan *plan, int stage)
@@ -274,9 +310,14 @@ void plan_models_sustained(Plan *plan, int stage)
         const int64_t t = 8192, h = m->hidden, f = m->inner, s = sequence_for(m, t);
         const int64_t shape[] = {t / s,       s,           m->heads,
                                  m->kv_heads, m->head_dim, m->family != FAMILY_BERT};
-        add_sustained(plan, stage, "gemm", TYPE_BF16, (int64_t[]){1, t, f, h, LAYOUT_TN});
-        add_sustained(plan, stage, "gemm", TYPE_BF16, (int64_t[]){1, t, h, f, LAYOUT_NN});
-        add_sustained(plan, stage, "gemm", TYPE_BF16, (int64_t[]){1, f, h, t, LAYOUT_NT});
+        const bool transposed = m->family == FAMILY_GPT2;
+        const int64_t forward = transposed ? LAYOUT_NN : LAYOUT_TN;
+        const int64_t input = transposed ? LAYOUT_TN : LAYOUT_NN;
+        const int64_t rows = transposed ? h : f, columns = transposed ? f : h;
+        add_sustained(plan, stage, "gemm", TYPE_BF16, (int64_t[]){1, t, f, h, forward});
+        add_sustained(plan, stage, "gemm", TYPE_BF16, (int64_t[]){1, t, h, f, input});
+        add_sustained(plan, stage, "gemm", TYPE_BF16,
+                      (int64_t[]){1, rows, columns, t, LAYOUT_NT});
         add_sustained(plan, stage, "cudnn_attention_forward", TYPE_BF16, shape);
         add_sustained(plan, stage, "cudnn_attention_backward", TYPE_BF16, shape);
     }

@@ -73,10 +73,12 @@ class LayerList:
                  backward_temporary_elements=channels * size_in**2)
 
     def linear(self, name, i, o):
-        gemm = lambda m, n, k, scaled: {"op": "gemm", "per_sample": scaled,
-                                        "dimensions": {"batch": 1, "m": m, "n": n, "k": k}}
-        self.add(name, [gemm(1, o, i, "m")],
-                 [gemm(1, i, o, "m"), gemm(o, i, 1, "k"), rows("column_sum", 1, o)],
+        # layout: TN forward, NN for the input's gradient, NT for the weight's
+        gemm = lambda m, n, k, layout, scaled: {
+            "op": "gemm", "per_sample": scaled,
+            "dimensions": {"batch": 1, "m": m, "n": n, "k": k, "layout": layout}}
+        self.add(name, [gemm(1, o, i, 0, "m")],
+                 [gemm(1, i, o, 1, "m"), gemm(o, i, 1, 2, "k"), rows("column_sum", 1, o)],
                  parameters=[{"name": name + ".weight", "shape": [o, i]},
                              {"name": name + ".bias", "shape": [o]}],
                  saved_elements=i, forward_temporary_elements=o,
