@@ -33,7 +33,7 @@ libzerosim_a_SOURCES += \
 	%reldir%/model_opt.c %reldir%/model_t5.c %reldir%/model_vit.c \
 	%reldir%/training.c %reldir%/training.h \
 	%reldir%/training_batch.c %reldir%/training_batch.h %reldir%/training_deepspeed.c \
-	%reldir%/training_deepspeed.h %reldir%/training_deepspeed_members.c \
+	%reldir%/training_deepspeed.h %reldir%/training_deepspeed_members.c %reldir%/training_deepspeed_rules.c \
 	%reldir%/training_precision.c %reldir%/training_precision.h %reldir%/training_pytorch.c \
 	%reldir%/training_pytorch.h %reldir%/node_wires.c \
 	%reldir%/node_wires.h %reldir%/node_type.c %reldir%/cluster.c %reldir%/cluster.h \
@@ -53,6 +53,7 @@ libzerosim_a_SOURCES += \
 	%reldir%/nccl_topo_read.h \
 	%reldir%/schedule.c %reldir%/schedule.h %reldir%/schedule_job.c %reldir%/bucket.c \
 	%reldir%/bucket.h %reldir%/step.c %reldir%/step.h %reldir%/step_ddp.c \
+	%reldir%/step_deepspeed.c %reldir%/step_deepspeed.h %reldir%/step_deepspeed_bf16.c \
 	%reldir%/step_deepspeed0.c %reldir%/step_deepspeed12.c %reldir%/step_deepspeed3.c %reldir%/step_deepspeed3.h \
 	%reldir%/step_deepspeed3_fetch.c %reldir%/step_deepspeed3_groups.c \
 	%reldir%/step_deepspeed3_trace.c %reldir%/step_fsdp.h \

@@ -325,6 +325,8 @@ static const StepHooks *hooks_of(const Training *training)
             return &step_ddp_hooks;
         return training->fsdp.version == 1 ? &step_fsdp1_hooks : &step_fsdp2_hooks;
     case FRAMEWORK_DEEPSPEED:
+        if (training->deepspeed.bf16_optimizer)
+            return &step_deepspeed_bf16_hooks;
         if (!training_shards_optimizer_states(training))
             return &step_deepspeed0_hooks;
         return training_shards_parameters(training) ? &step_deepspeed3_hooks

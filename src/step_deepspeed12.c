@@ -4,23 +4,18 @@
  * reduce_bucket_size elements. Source: deepspeed/runtime/zero/stage_1_and_2.py
  * (DeepSpeedZeroOptimizer) and runtime/utils.py (all_gather_dp_groups). All parameters are one
  * optimizer group. */
-#include "step_walk.h"
+#include "step_deepspeed.h"
 
 typedef struct {
-    gint64 padded_numel; /* the flat buffer, a multiple of 2 n_ranks */
-    gint64 *offset;      /* parameter → its first element in the flat buffer */
-    GArray *bucket;      /* int: parameters in the open bucket */
+    gint64 *offset; /* parameter → its first element in the flat buffer */
+    GArray *bucket; /* int: parameters in the open bucket */
     gint64 bucket_numel;
     int ipg[2];             /* ALLOC of the ipg buffers */
     int last_reduction;     /* last op of the reduction in flight; -1 */
     int own_gradients;      /* ALLOC: this micro-step's gradients of the own partition */
     int averaged_gradients; /* ALLOC: their sum over earlier micro-steps */
+    int *accumulated;       /* parameter → ALLOC of param.grad_accum; NULL: .grad adds up */
 } Zero12;
-
-static const DeepspeedKnobs *knobs_of(const Step *step)
-{
-    return &step->training->deepspeed;
-}
 
 static gboolean overlaps(const Step *step)
 {
@@ -40,58 +35,47 @@ static gboolean reduces_in_hooks(const Step *step)
     return reduces(step) && (training_shards_gradients(step->training) || overlaps(step));
 }
 
+/* use_grad_accum_attribute: stage 1 adds gradients up in a type of their own. */
+static gboolean accumulates_apart(const Step *step)
+{
+    return !training_shards_gradients(step->training) &&
+           knobs_of(step)->grad_accum_dtype != step->training->precision.gradient;
+}
+
 static Stream reduction_stream(const Step *step)
 {
     return overlaps(step) ? STREAM_REDUCE : STREAM_COMPUTE;
 }
 
-static gint64 partition_numel(const Step *step)
-{
-    const Zero12 *zero = step->state;
-
-    return zero->padded_numel / step->n_ranks;
-}
-
 static void persistent_memory(Step *step)
 {
-    const Zero12 *zero = step->state;
     const Precision *precision = &step->training->precision;
-    int parameter_bytes = dtype_bytes(precision->parameter);
-    gint64 n = step->model->n_parameters, partition = partition_numel(step);
-    gint64 master_bytes = precision->master ? 4 : 0;
-    gint64 gradient_bytes = n * dtype_bytes(precision->gradient);
-    gint64 sharded_bytes = n * master_bytes + step_state_bytes(step);
+    gint64 n = step->model->n_parameters;
+    gint64 gradient_bytes = n * dtype_bytes(knobs_of(step)->grad_accum_dtype);
+    gint64 sharded_bytes = n * (precision->master ? 4 : 0) + step_state_bytes(step);
 
-    schedule_persistent(step->schedule, "flat 16-bit parameters", MEMORY_PARAMETERS,
-                        zero->padded_numel * parameter_bytes);
-    schedule_persistent(step->schedule, "buffers", MEMORY_PARAMETERS,
-                        step->model->buffer_bytes);
-    schedule_persistent(step->schedule, "fp32 master partition", MEMORY_MASTER_WEIGHTS,
-                        partition * master_bytes);
-    schedule_persistent(step->schedule, "optimizer states", MEMORY_OPTIMIZER_STATES,
-                        step_ceil_divide(step_state_bytes(step), step->n_ranks));
+    flat_persistent_memory(step);
     if (training_shards_gradients(step->training))
         sharded_bytes += gradient_bytes;
     step->schedule->model_state_bytes =
-        n * parameter_bytes + step_ceil_divide(sharded_bytes, step->n_ranks) +
+        n * dtype_bytes(precision->parameter) + step_ceil_divide(sharded_bytes, step->n_ranks) +
         (training_shards_gradients(step->training) ? 0 : gradient_bytes);
 }
 
 static void zero12_start(Step *step)
 {
     Zero12 *zero = g_new0(Zero12, 1);
-    gint64 alignment = 2 * (gint64)step->n_ranks, numel = 0;
 
     step->state = zero;
     zero->bucket = g_array_new(FALSE, FALSE, sizeof(int));
-    zero->offset = g_new(gint64, step->model->parameters->len + 1);
+    zero->offset = flat_offsets(step);
     zero->ipg[0] = zero->ipg[1] = -1;
     zero->own_gradients = zero->averaged_gradients = zero->last_reduction = -1;
-    for (guint p = 0; p < step->model->parameters->len; p++) {
-        zero->offset[p] = numel;
-        numel += step_numel(step, (int)p);
+    if (accumulates_apart(step)) {
+        zero->accumulated = g_new(int, step->model->parameters->len + 1);
+        for (guint p = 0; p < step->model->parameters->len; p++)
+            zero->accumulated[p] = -1;
     }
-    zero->padded_numel = step_ceil_divide(numel, alignment) * alignment;
     persistent_memory(step);
 }
 
@@ -114,7 +98,7 @@ static int reduce_to_owners(Step *step, Stream stream, int bytes_per_element)
 {
     const Zero12 *zero = step->state;
     g_autofree gint64 *owned = g_new0(gint64, step->n_ranks);
-    gint64 partition = partition_numel(step);
+    gint64 partition = flat_partition_numel(step);
     int last = -1;
 
     for (guint i = 0; i < zero->bucket->len; i++) {
@@ -134,17 +118,35 @@ static int reduce_to_owners(Step *step, Stream stream, int bytes_per_element)
     return last;
 }
 
+/* gradient_reduction_w_predivide: divided before (prescale_gradients), after, or in two parts.
+ */
+static int all_reduce_in_place(Step *step, Stream stream, gint64 bytes)
+{
+    const DeepspeedKnobs *knobs = knobs_of(step);
+
+    if (knobs->prescale_gradients || knobs->gradient_predivide_factor != 1)
+        step_stream_kernel(step, stream, "divide", "bucket", KERNEL_SCALE, bytes);
+    int reduced =
+        step_collective(step, stream, "all_reduce", "bucket", COLLECTIVE_ALL_REDUCE, bytes, 0);
+    if (knobs->prescale_gradients || knobs->gradient_predivide_factor == step->n_ranks)
+        return reduced;
+    schedule_wait(step->schedule, stream, reduced);
+    step_stream_kernel(step, stream, "divide", "bucket", KERNEL_SCALE, bytes);
+    return reduced;
+}
+
 /* average_tensor: by default the bucket's slices are flattened once more, divided and
  * all-reduced; reduce_scatter = false all-reduces the ipg buffer in place. */
 static int average(Step *step, Stream stream, gint64 numel)
 {
     const DeepspeedKnobs *knobs = knobs_of(step);
     int bytes_per_element = dtype_bytes(step->training->precision.reduce);
-    gboolean to_owners = knobs->reduce_scatter && !knobs->use_multi_rank_bucket_allreduce;
 
+    if (!knobs->reduce_scatter)
+        return all_reduce_in_place(step, stream, numel * bytes_per_element);
     step_stream_kernel(step, stream, "divide", "bucket", KERNEL_SCALE,
                        numel * bytes_per_element);
-    if (to_owners)
+    if (!knobs->use_multi_rank_bucket_allreduce)
         return reduce_to_owners(step, stream, bytes_per_element);
     return step_collective(step, stream, "all_reduce", "bucket", COLLECTIVE_ALL_REDUCE,
                            numel * bytes_per_element, 0);
@@ -171,7 +173,7 @@ static void own_gradients_keep(Step *step, Stream stream, gint64 numel)
     if (zero->own_gradients < 0)
         zero->own_gradients =
             step_alloc(step, stream, "own partition", "gradients", MEMORY_GRADIENTS,
-                       partition_numel(step) * bytes_per_element);
+                       flat_partition_numel(step) * bytes_per_element);
     step_stream_kernel(step, stream, "keep own slices", "bucket", KERNEL_COPY,
                        numel / step->n_ranks * bytes_per_element);
 }
@@ -246,23 +248,73 @@ static void averaged_gradients_add(Step *step)
         return;
     }
     step_stream_kernel(step, STREAM_COMPUTE, "add", "own gradients", KERNEL_ACCUMULATE,
-                       partition_numel(step) * dtype_bytes(step->training->precision.gradient));
+                       flat_partition_numel(step) *
+                           dtype_bytes(step->training->precision.gradient));
     step_release(step, STREAM_COMPUTE, &zero->own_gradients);
+}
+
+/* fill_grad_accum_attribute: .grad becomes param.grad_accum, or is added to it, and goes. */
+static void accumulate_apart(Step *step, int parameter)
+{
+    const Zero12 *zero = step->state;
+    DType from = step->training->precision.gradient, to = knobs_of(step)->grad_accum_dtype;
+    const char *name = model_parameter(step->model, parameter)->name;
+    gint64 numel = step_numel(step, parameter), bytes = numel * dtype_bytes(to);
+    gboolean first = zero->accumulated[parameter] < 0;
+    int wide = step_alloc(step, STREAM_COMPUTE, "accumulated", name,
+                          first ? MEMORY_GRADIENTS : MEMORY_TEMPORARIES, bytes);
+
+    step_cast(step, STREAM_COMPUTE, "cast gradient", name, numel, from, to);
+    if (first) {
+        zero->accumulated[parameter] = wide;
+    } else {
+        step_stream_kernel(step, STREAM_COMPUTE, "accumulate", name, KERNEL_ACCUMULATE, bytes);
+        step_release(step, STREAM_COMPUTE, &wide);
+    }
+    step_release(step, STREAM_COMPUTE, &step->stored_gradient[parameter]);
+}
+
+/* get_gradient_for_reduction: a copy in the model's type is what is reduced. */
+static void accumulated_narrow(Step *step, int parameter)
+{
+    DType from = knobs_of(step)->grad_accum_dtype, to = step->training->precision.gradient;
+    const char *name = model_parameter(step->model, parameter)->name;
+    gint64 numel = step_numel(step, parameter);
+
+    step->stored_gradient[parameter] =
+        step_alloc(step, STREAM_COMPUTE, "accumulated, narrow", name, MEMORY_TEMPORARIES,
+                   numel * dtype_bytes(to));
+    step_cast(step, STREAM_COMPUTE, "narrow gradient", name, numel, from, to);
+}
+
+static void reduce_after_backward(Step *step)
+{
+    const Zero12 *zero = step->state;
+
+    for (guint p = 0; p < step->model->parameters->len; p++) {
+        if (zero->accumulated)
+            accumulated_narrow(step, (int)p);
+        bucket_add(step, (int)p);
+    }
 }
 
 static void zero12_end_backward(Step *step)
 {
     Zero12 *zero = step->state;
 
+    for (guint p = 0; p < step->model->parameters->len && zero->accumulated; p++)
+        accumulate_apart(step, (int)p);
     if (reduces(step) && !reduces_in_hooks(step))
-        for (guint p = 0; p < step->model->parameters->len; p++)
-            bucket_add(step, (int)p);
+        reduce_after_backward(step);
     bucket_reduce(step);
     if (overlaps(step))
         schedule_synchronize(step->schedule);
     zero->last_reduction = -1;
     if (reduces(step))
         averaged_gradients_add(step);
+    for (guint p = 0; p < step->model->parameters->len && zero->accumulated && reduces(step);
+         p++)
+        step_release(step, STREAM_COMPUTE, &zero->accumulated[p]);
     for (int i = 0; i < 2; i++)
         step_release(step, STREAM_COMPUTE, &zero->ipg[i]);
 }
@@ -271,7 +323,7 @@ static void partition_update(Step *step)
 {
     Zero12 *zero = step->state;
     const Precision *precision = &step->training->precision;
-    gint64 partition = partition_numel(step);
+    gint64 partition = flat_partition_numel(step);
     int flat = -1;
 
     if (precision->gradient != DTYPE_FP32) {
@@ -294,19 +346,15 @@ static void partition_update(Step *step)
 
 static void zero12_update(Step *step)
 {
-    const Zero12 *zero = step->state;
     const Precision *precision = &step->training->precision;
 
     if (knobs_of(step)->loss_scaling)
         step_scalar_all_reduce(step, "overflow flag", 1);
     step_stream_kernel(step, STREAM_COMPUTE, "norm", "own gradients", KERNEL_NORM,
-                       partition_numel(step) * dtype_bytes(precision->gradient));
+                       flat_partition_numel(step) * dtype_bytes(precision->gradient));
     step_scalar_all_reduce(step, "gradient norm", 4);
     partition_update(step);
-    int gathered = step_collective(step, STREAM_COMPUTE, "all_gather", "updated parameters",
-                                   COLLECTIVE_ALL_GATHER,
-                                   zero->padded_numel * dtype_bytes(precision->parameter), 0);
-    schedule_wait(step->schedule, STREAM_COMPUTE, gathered);
+    flat_all_gather(step);
 }
 
 static void zero12_finish(Step *step)
@@ -315,6 +363,7 @@ static void zero12_finish(Step *step)
 
     g_array_unref(zero->bucket);
     g_free(zero->offset);
+    g_free(zero->accumulated);
     g_free(zero);
 }
 

@@ -15,11 +15,6 @@ typedef struct {
     GQueue *reduce_events;
 } Zero3;
 
-static const DeepspeedKnobs *knobs_of(const Step *step)
-{
-    return &step->training->deepspeed;
-}
-
 static Stream reduce_stream(const Step *step)
 {
     return knobs_of(step)->overlap_comm ? STREAM_REDUCE : STREAM_COMPUTE;
@@ -55,7 +50,7 @@ static void persistent_memory(Step *step)
     schedule_persistent(step->schedule, "optimizer states", MEMORY_OPTIMIZER_STATES,
                         step_ceil_divide(step_state_bytes(step), zero3_n_shards(step)));
     schedule_persistent(step->schedule, "gradient partitions", MEMORY_GRADIENTS,
-                        partition * dtype_bytes(precision->gradient));
+                        partition * dtype_bytes(knobs_of(step)->grad_accum_dtype));
     if (zero3_has_secondary(step))
         schedule_persistent(
             step->schedule, "secondary partitions", MEMORY_PARAMETERS,
@@ -66,8 +61,9 @@ static void persistent_memory(Step *step)
                             knobs_of(step)->reduce_bucket_size *
                                 dtype_bytes(precision->gradient));
     step->schedule->model_state_bytes = step_ceil_divide(
-        step->model->n_parameters * (dtype_bytes(precision->parameter) +
-                                     dtype_bytes(precision->gradient) + master_bytes) +
+        step->model->n_parameters *
+                (dtype_bytes(precision->parameter) +
+                 dtype_bytes(knobs_of(step)->grad_accum_dtype) + master_bytes) +
             step_state_bytes(step),
         zero3_n_shards(step));
 }
@@ -115,16 +111,29 @@ static gint64 bucket_gathered_numel(const Step *step, const GArray *bucket)
     return numel;
 }
 
-/* The reduced partition is written to the gradient buffer, or added to earlier micro-steps'. */
+/* The reduced partition is written to the gradient buffer, or added to earlier micro-steps', in
+ * the buffer's type. */
 static void partition_store(Step *step, Stream stream, gint64 numel)
 {
-    gint64 bytes = numel * dtype_bytes(step->training->precision.gradient);
+    DType from = step->training->precision.gradient, to = knobs_of(step)->grad_accum_dtype;
+    gint64 bytes = numel * dtype_bytes(to);
+    int cast = -1;
 
-    if (step->micro_step == 0)
+    if (step->micro_step == 0 && from == to) {
         step_stream_kernel(step, stream, "keep", "gradient partitions", KERNEL_COPY, bytes);
-    else
+        return;
+    }
+    if (from != to) {
+        if (step->micro_step > 0)
+            cast = step_alloc(step, stream, "cast", "gradient partitions", MEMORY_TEMPORARIES,
+                              bytes);
+        step_cast(step, stream, step->micro_step > 0 ? "cast" : "keep", "gradient partitions",
+                  numel, from, to);
+    }
+    if (step->micro_step > 0)
         step_stream_kernel(step, stream, "accumulate", "gradient partitions", KERNEL_ACCUMULATE,
                            bytes);
+    step_release(step, stream, &cast);
 }
 
 /* reduce_scatter_coalesced: pieces are interleaved by owner into a temporary, divided, and
@@ -209,13 +218,14 @@ static void zero3_end_backward(Step *step)
 static void sub_group_update(Step *step, gint64 numel)
 {
     const Precision *precision = &step->training->precision;
+    DType accumulated = knobs_of(step)->grad_accum_dtype;
     int flat = -1;
 
+    /* The partitions are flattened, so fp32 ones are copied too. */
     if (precision->gradient != DTYPE_FP32) {
         flat = step_alloc(step, STREAM_COMPUTE, "fp32", "gradients", MEMORY_TEMPORARIES,
                           numel * 4);
-        step_cast(step, STREAM_COMPUTE, "cast", "gradients", numel, precision->gradient,
-                  DTYPE_FP32);
+        step_cast(step, STREAM_COMPUTE, "cast", "gradients", numel, accumulated, DTYPE_FP32);
     }
     if (knobs_of(step)->loss_scaling || step->training->gradient_clipping > 0)
         step_stream_kernel(step, STREAM_COMPUTE, "unscale and clip", "gradients", KERNEL_SCALE,
@@ -270,7 +280,7 @@ static void zero3_update(Step *step)
     for (guint i = 0; i < sub_groups->len; i++) {
         step_stream_kernel(step, STREAM_COMPUTE, "norm", "gradients", KERNEL_NORM,
                            g_array_index(sub_groups, gint64, i) *
-                               dtype_bytes(step->training->precision.gradient));
+                               dtype_bytes(knobs_of(step)->grad_accum_dtype));
         step_scalar_all_reduce(step, "gradient norm", 8);
     }
     for (guint i = 0; i < sub_groups->len; i++)

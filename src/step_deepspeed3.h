@@ -3,7 +3,7 @@
  * recorded trace of module visits that prefetch and release follow. */
 #pragma once
 
-#include "step_walk.h"
+#include "step_deepspeed.h"
 
 G_BEGIN_DECLS
 

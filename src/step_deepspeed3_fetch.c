@@ -7,11 +7,6 @@
 /* __max_ongoing_fetch_events in the coordinator. */
 #define MAX_ONGOING_FETCH_EVENTS 2
 
-static const DeepspeedKnobs *knobs_of(const Step *step)
-{
-    return &step->training->deepspeed;
-}
-
 static Stream gather_stream(const Step *step)
 {
     return knobs_of(step)->overlap_comm ? STREAM_ALL_GATHER : STREAM_COMPUTE;

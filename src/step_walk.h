@@ -56,6 +56,7 @@ extern const StepHooks step_ddp_hooks;
 extern const StepHooks step_fsdp1_hooks;
 extern const StepHooks step_fsdp2_hooks;
 extern const StepHooks step_deepspeed0_hooks;
+extern const StepHooks step_deepspeed_bf16_hooks;
 extern const StepHooks step_deepspeed12_hooks;
 extern const StepHooks step_deepspeed3_hooks;
 extern const StepHooks step_paper_hooks;

@@ -52,7 +52,8 @@ const char *checkpointing_name(Checkpointing checkpointing)
 
 gboolean training_shards_optimizer_states(const Training *training)
 {
-    return training->strategy >= STRATEGY_ZERO1;
+    return training->strategy >= STRATEGY_ZERO1 ||
+           (training->framework == FRAMEWORK_DEEPSPEED && training->deepspeed.bf16_optimizer);
 }
 
 gboolean training_shards_gradients(const Training *training)
@@ -131,10 +132,6 @@ static PrecisionName choose_precision(const Context *context, Framework framewor
     return framework == FRAMEWORK_PAPER ? PRECISION_BF16 : PRECISION_FP32;
 }
 
-/* Stage 0 of bf16 sharded optimizer states until this release; since then everything is
- * replicated (deepspeed/runtime/engine.py). */
-#define REPLICATED_STAGE0_VERSION 1706
-
 static gboolean check_stage(const Context *context, const Training *training, GError **error)
 {
     const int stage = context->config->stage;
@@ -145,12 +142,6 @@ static gboolean check_stage(const Context *context, const Training *training, GE
         return fail(context, ERROR_INPUT, "training.strategy", error,
                     "%s contradicts \"stage\": %d of the DeepSpeed configuration",
                     strategy_name(training->strategy), stage);
-    if (training->strategy == STRATEGY_DDP &&
-        context->config->knobs.version < REPLICATED_STAGE0_VERSION &&
-        choose_precision(context, training->framework) == PRECISION_BF16)
-        return fail(context, ERROR_UNMODELLED, "training.strategy", error,
-                    "bf16 stage 0 of DeepSpeed before 0.17.6 (BF16_Optimizer) is not modelled: "
-                    "say deepspeed.version = 0.17.6 or later");
     return TRUE;
 }
 
@@ -210,29 +201,7 @@ static gboolean resolve_reduce_dtype(const Context *context, Training *training,
                     "has no meaning with framework %s, strategy %s",
                     framework_name(training->framework), strategy_name(training->strategy));
     training->deepspeed.communication_data_type = precision->reduce;
-    training->deepspeed.grad_accum_dtype = precision->gradient;
     return TRUE;
-}
-
-/* bf16_optimizer.py replaces the ZeRO classes in this one case; for the rest a second copy of
- * the gradients in another type would be kept. */
-static gboolean check_accumulation_dtype(const Context *context, const Training *training,
-                                         GError **error)
-{
-    const int dtype = context->config->grad_accum_dtype;
-    const Precision *precision = &training->precision;
-    const char *file = experiment_string(context->experiment, "training.deepspeed_config");
-
-    if (dtype < 0 || (DType)dtype == precision->gradient)
-        return TRUE;
-    g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
-                "%s: data_types.grad_accum_dtype: %s over %s gradients%s is not modelled",
-                file ? file : "deepspeed", dtype_name((DType)dtype),
-                dtype_name(precision->gradient),
-                precision->gradient == DTYPE_BF16 && training->strategy == STRATEGY_ZERO1
-                    ? " with stage 1 (DeepSpeed's BF16_Optimizer)"
-                    : "");
-    return FALSE;
 }
 
 static gboolean resolve_precision(const Context *context, Training *training, GError **error)
@@ -259,8 +228,10 @@ static gboolean resolve_precision(const Context *context, Training *training, GE
     if (!resolve_native_mixed_precision(context, training, error) ||
         !resolve_reduce_dtype(context, training, error))
         return FALSE;
+    const char *file = experiment_string(context->experiment, "training.deepspeed_config");
     return training->framework != FRAMEWORK_DEEPSPEED ||
-           check_accumulation_dtype(context, training, error);
+           deepspeed_rules_apply(context->config, file ? file : "deepspeed", training,
+                                 context->warnings, error);
 }
 
 /* ---- batch ---- */

@@ -85,8 +85,10 @@ typedef struct {
     gint64 prefetch_bucket_size, param_persistence_threshold, model_persistence_threshold;
     gint64 max_live_parameters, max_reuse_distance;
     DType communication_data_type; /* default: the model's */
-    DType grad_accum_dtype;        /* default: the model's */
-    gboolean loss_scaling;         /* fp16: an overflow all-reduce before the step */
+    DType grad_accum_dtype;        /* of accumulated gradients; default: the model's */
+    gboolean bf16_optimizer;       /* BF16_Optimizer in the place of stage 0 or 1 */
+    double gradient_predivide_factor;
+    gboolean loss_scaling; /* fp16: an overflow all-reduce before the step */
     LeafModules leaf_modules;
     gint64 hpz_partition_size; /* ZeRO++ hpZ: ranks of a secondary partition; 1: none */
     gint64 mics_shard_size;    /* MiCS: ranks that share one set of shards; 0 or -1: all */

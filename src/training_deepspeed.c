@@ -27,6 +27,7 @@ static const DeepspeedKnobs default_knobs = {
     .max_live_parameters = 1000000000,
     .max_reuse_distance = 1000000000,
     .hpz_partition_size = 1,
+    .gradient_predivide_factor = 1,
 };
 
 static const DeepspeedConfig empty_config = {
@@ -280,6 +281,8 @@ static gboolean read_document(const Reader *reader, int n_ranks, DeepspeedConfig
     return read_batch(reader, n_ranks, &config->batch, error) &&
            json_in_bool(&reader->top, "prescale_gradients", FALSE,
                         &config->knobs.prescale_gradients, error) &&
+           json_in_double(&reader->top, "gradient_predivide_factor", FALSE, 1e-9, 1e9,
+                          &config->knobs.gradient_predivide_factor, error) &&
            read_precision(reader, config, error) && read_optimizer(reader, config, error) &&
            read_zero(reader, config, error);
 }

@@ -31,6 +31,11 @@ void deepspeed_config_init(DeepspeedConfig *config);
 gboolean deepspeed_config_read(const Experiment *experiment, int n_ranks, gint64 hidden_size,
                                GPtrArray *warnings, DeepspeedConfig *config, GError **error);
 
+/* Resolves what depends on stage and precision together: how gradients accumulate, by which
+ * optimizer. `training` has both already; `file` is where messages point. */
+gboolean deepspeed_rules_apply(const DeepspeedConfig *config, const char *file,
+                               Training *training, GPtrArray *warnings, GError **error);
+
 /* Checks every member of `in` against the lists of what is modelled, irrelevant or neither.
  * With `strict`, an unknown member is an error that names the nearest known one. */
 gboolean deepspeed_members_check(const JsonIn *in, gboolean strict, GPtrArray *warnings,

@@ -17,6 +17,7 @@ C_TESTS = \
 	%reldir%/test_fabrics \
 	%reldir%/test_json_in \
 	%reldir%/test_kernel \
+	%reldir%/test_knobs \
 	%reldir%/test_memory \
 	%reldir%/test_metrics \
 	%reldir%/test_model \

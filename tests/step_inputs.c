@@ -58,6 +58,7 @@ Training step_training(Framework framework, Strategy strategy)
                          .limit_all_gathers = TRUE,
                          .wrap_min_numel = 100000000};
     t.deepspeed = (DeepspeedKnobs){.contiguous_gradients = TRUE,
+                                   .gradient_predivide_factor = 1,
                                    .reduce_scatter = TRUE,
                                    .use_multi_rank_bucket_allreduce = TRUE,
                                    .overlap_comm = strategy == STRATEGY_ZERO3,

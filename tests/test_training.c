@@ -278,8 +278,6 @@ static const struct {
 } bad_experiments[] = {
     {"", ERROR_INPUT, "training.strategy: missing"},
     {"framework = deepspeed\n", ERROR_INPUT, "training.strategy: missing"},
-    {"framework = deepspeed\nstrategy = ddp\nprecision = bf16\n[deepspeed]\nversion = 0.17.5\n",
-     ERROR_UNMODELLED, "deepspeed.version"},
     {"framework = deepspeed\nstrategy = zero1\nprecision = autocast-bf16\n", ERROR_INPUT,
      "training.precision: autocast-bf16 is PyTorch's: with framework deepspeed say bf16"},
     {"framework = paper\nstrategy = zero1\nprecision = fp32\n", ERROR_INPUT,

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#define STAGE(n) "\"zero_optimization\": {\"stage\": " #n "}"
 #define STAGE2 "\"zero_optimization\": {\"stage\": 2}"
 
 /* runtime/zero/config.py, with overlap_comm true for stage 3 alone. */
@@ -205,6 +206,56 @@ END_TEST
 
 #define ZERO(members) "{\"zero_optimization\": {\"stage\": 2, " members "}}"
 
+#define FP16 "\"fp16\": {\"enabled\": true}"
+#define BF16 "\"bf16\": {\"enabled\": true}"
+#define FP32_SUMS "\"data_types\": {\"grad_accum_dtype\": \"fp32\"}"
+
+/* Which class runs a step, and in what type gradients add up: engine.py's table of stage, model
+ * type, accumulation type and release. */
+typedef struct {
+    const char *json, *version;
+    gboolean bf16_optimizer, shards_states;
+    DType accumulation;
+    guint n_warnings;
+    const char *error; /* NULL: none */
+} OptimizerRule;
+
+static const OptimizerRule optimizer_rules[] = {
+    {"{" BF16 "}", "0.17.5", TRUE, TRUE, DTYPE_FP32, 0, NULL},
+    {"{" BF16 ", " FP32_SUMS "}", "0.17.5", TRUE, TRUE, DTYPE_FP32, 0, NULL},
+    {"{" BF16 "}", "0.17.6", FALSE, FALSE, DTYPE_BF16, 0, NULL},
+    {"{" BF16 ", " FP32_SUMS "}", "0.18.5", FALSE, FALSE, DTYPE_FP32, 0, "stage 0 adds bf16"},
+    {"{" BF16 ", \"data_types\": {\"grad_accum_dtype\": \"bf16\"}}", "0.17.5", FALSE, FALSE,
+     DTYPE_BF16, 0, "before 0.17.6 adds bf16"},
+    {"{" FP16 "}", "0.17.5", FALSE, FALSE, DTYPE_FP16, 0, NULL},
+    {"{" BF16 ", " STAGE(1) "}", "0.19.6", FALSE, TRUE, DTYPE_BF16, 0, NULL},
+    {"{" BF16 ", " STAGE(1) ", " FP32_SUMS "}", "0.17.5", TRUE, TRUE, DTYPE_FP32, 0, NULL},
+    {"{" BF16 ", " STAGE(1) ", " FP32_SUMS "}", "0.18.4", FALSE, TRUE, DTYPE_FP32, 0,
+     "0.17.6 to 0.18.4"},
+    {"{" BF16 ", " STAGE(1) ", " FP32_SUMS "}", "0.18.5", TRUE, TRUE, DTYPE_FP32, 0, NULL},
+    {"{" FP16 ", " STAGE(1) ", " FP32_SUMS "}", "0.19.6", FALSE, TRUE, DTYPE_FP32, 0, NULL},
+    {"{" BF16 ", " STAGE(2) ", " FP32_SUMS "}", "0.19.6", FALSE, TRUE, DTYPE_BF16, 1, NULL},
+    {"{" BF16 ", " STAGE(3) ", " FP32_SUMS "}", "0.19.6", FALSE, TRUE, DTYPE_FP32, 0, NULL},
+};
+
+START_TEST(test_optimizer_rules)
+{
+    const OptimizerRule *rule = &optimizer_rules[_i];
+    g_autofree char *more = g_strdup_printf("[deepspeed]\nversion = %s\n", rule->version);
+
+    if (rule->error) {
+        g_autofree char *text = with_config(rule->json, more);
+        check_fails(text, _i == 8 ? ERROR_UNMODELLED : ERROR_INPUT, rule->error);
+        return;
+    }
+    g_autoptr(Training) training = build_config(rule->json, more);
+    ck_assert_int_eq(training->deepspeed.bf16_optimizer, rule->bf16_optimizer);
+    ck_assert_int_eq(training_shards_optimizer_states(training), rule->shards_states);
+    ck_assert_int_eq(training->deepspeed.grad_accum_dtype, rule->accumulation);
+    ck_assert_uint_eq(warnings->len, rule->n_warnings);
+}
+END_TEST
+
 static const struct {
     const char *json;
     ErrorCode code;
@@ -226,9 +277,16 @@ static const struct {
     {"{" STAGE2 ", \"amp\": {\"enabled\": true}}", ERROR_UNMODELLED, "amp"},
     {"{" STAGE2 ", \"optimizer\": {\"type\": \"OneBitAdam\"}}", ERROR_UNMODELLED,
      "optimizer.type: \"OneBitAdam\""},
-    {"{\"zero_optimization\": {\"stage\": 1}, \"bf16\": {\"enabled\": true},"
-     " \"data_types\": {\"grad_accum_dtype\": \"fp32\"}}",
-     ERROR_UNMODELLED, "BF16_Optimizer"},
+    {"{" FP16 ", \"zero_optimization\": {\"stage\": 1, \"overlap_comm\": true}," FP32_SUMS "}",
+     ERROR_UNMODELLED, "grad_accum_dtype: fp32 over fp16 gradients with stage 1 and overlap"},
+    {"{" FP16 ", \"zero_optimization\": {\"stage\": 0}," FP32_SUMS "}", ERROR_INPUT,
+     "grad_accum_dtype: DeepSpeed's stage 0 adds fp16 gradients in fp16"},
+    {"{" STAGE2 ", \"prescale_gradients\": true}", ERROR_INPUT,
+     "prescale_gradients: DeepSpeed's stage 2 needs reduce_scatter = false"},
+    {"{" STAGE2 ", \"gradient_predivide_factor\": 2}", ERROR_INPUT,
+     "gradient_predivide_factor: DeepSpeed's stage 2 needs reduce_scatter = false"},
+    {"{" STAGE2 ", \"gradient_predivide_factor\": 0}", ERROR_INPUT,
+     "gradient_predivide_factor: 0"},
     {"{\"zero_optimization\": {\"stage\": 4}}", ERROR_INPUT, "zero_optimization.stage: 4"},
     {"{\"zero_optimization\": true}", ERROR_INPUT, "zero_optimization: must be an object"},
     {"{\"zero_optimization\": {\"stage\": \"2\"}}", ERROR_INPUT, "stage: must be an integer"},
@@ -357,6 +415,7 @@ static void add_tests(TCase *tcase)
     tcase_add_test(tcase, test_auto_members);
     tcase_add_test(tcase, test_deepspeed_precedence);
     tcase_add_loop_test(tcase, test_optimizer, 0, G_N_ELEMENTS(optimizers));
+    tcase_add_loop_test(tcase, test_optimizer_rules, 0, G_N_ELEMENTS(optimizer_rules));
     tcase_add_loop_test(tcase, test_bad_config, 0, G_N_ELEMENTS(bad_configs));
     tcase_add_test(tcase, test_harmless_members);
     tcase_add_test(tcase, test_unknown_members);
