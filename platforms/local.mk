@@ -4,15 +4,23 @@
 nobase_dist_pkgdata_DATA += \
 	%reldir%/README.md \
 	%reldir%/gpus/a10.json \
+	%reldir%/gpus/a100-pcie-40gb.json \
+	%reldir%/gpus/a100-pcie-80gb.json \
 	%reldir%/gpus/a100-sxm4-40gb.json \
 	%reldir%/gpus/a100-sxm4-80gb.json \
 	%reldir%/gpus/b200.json \
 	%reldir%/gpus/gb200.json \
 	%reldir%/gpus/gh200.json \
+	%reldir%/gpus/h100-nvl-94gb.json \
+	%reldir%/gpus/h100-pcie-80gb.json \
 	%reldir%/gpus/h100-sxm5-80gb.json \
 	%reldir%/gpus/h200-sxm5-141gb.json \
+	%reldir%/gpus/l4.json \
 	%reldir%/gpus/l40s.json \
+	%reldir%/gpus/p100-sxm2-16gb.json \
+	%reldir%/gpus/rtx3090.json \
 	%reldir%/gpus/rtx4090.json \
+	%reldir%/gpus/t4.json \
 	%reldir%/gpus/v100-sxm2-16gb.json \
 	%reldir%/gpus/v100-sxm2-32gb.json \
 	%reldir%/nccl/README.md \

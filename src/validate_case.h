@@ -61,7 +61,11 @@ typedef struct {
     double parameters; /* 0: the row doesn't say */
 } ModelFacts;
 
-/* Writes a config.json and sets model.*. */
+/* The file of the shipped model that the facts mean, by name or by family and size, unless they
+ * contradict its shape; NULL: none. Owned by the caller. (validate_shipped.c) */
+char *validate_shipped_model(const ModelFacts *facts);
+
+/* Sets model.*: a shipped model, or a config.json that it writes. */
 gboolean validate_case_model(ValidateCase *c, const ModelFacts *facts, GError **error);
 
 G_END_DECLS

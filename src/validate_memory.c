@@ -211,6 +211,21 @@ static gboolean set_batch(ValidateCase *c, const MemoryRow *m, int quantity,
     return validate_case_set(c, error, "training.micro_batch=%d", (int)batch);
 }
 
+/* Activations depend on the shape, so what was measured on a model that everybody knows is
+ * compared with that one; model states don't. */
+static ModelFacts model_of_row(ValidateCase *c, const MemoryRow *m, int quantity,
+                               gint64 sequence_length)
+{
+    const ModelFacts facts = {
+        .name = m->model, .parameters = m->parameters, .sequence_length = sequence_length};
+    const gboolean shaped = quantities[quantity].needs_batch;
+    g_autofree char *shipped = shaped ? validate_shipped_model(&facts) : NULL;
+    if (shipped != NULL)
+        return facts;
+    validate_case_assume(c, "a GPT-2 of about as many parameters");
+    return stand_in_model(m->parameters, sequence_length);
+}
+
 static gboolean case_build(ValidateCase *c, const MemoryRow *m, int quantity, GError **error)
 {
     gint64 sequence_length;
@@ -222,8 +237,7 @@ static gboolean case_build(ValidateCase *c, const MemoryRow *m, int quantity, GE
     }
     if (!set_batch(c, m, quantity, &sequence_length, error))
         return FALSE;
-    ModelFacts model = stand_in_model(m->parameters, sequence_length);
-    validate_case_assume(c, "a GPT-2 of about as many parameters");
+    const ModelFacts model = model_of_row(c, m, quantity, sequence_length);
     return stand_in_platform(c, v100 ? "V100-32GB" : "A100-80GB", (int)m->dp, error) &&
            validate_case_model(c, &model, error) && set_training(c, m, error);
 }

@@ -20,7 +20,9 @@ static void gpu_name_clear(GpuName *name)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpuName, gpu_name_clear)
 
-static const char *const makers[] = {"nvidia", "tesla", "amd", "intel", NULL};
+/* Words in front of a chip's name. */
+static const char *const makers[] = {"nvidia",  "tesla", "amd",    "intel", "instinct",
+                                     "geforce", "rtx",   "quadro", NULL};
 
 static void gpu_name_parse(const char *text, GpuName *name)
 {
@@ -31,10 +33,11 @@ static void gpu_name_parse(const char *text, GpuName *name)
     for (char **word = name->words; *word != NULL; word++) {
         char *end;
         const guint64 number = g_ascii_strtoull(*word, &end, 10);
+        const gboolean model = g_str_has_prefix(*word, "rtx") && g_ascii_isdigit((*word)[3]);
         if (end != *word && number < 10000 && (strcmp(end, "gb") == 0 || strcmp(end, "g") == 0))
             name->memory_gb = (int)number;
         else if (name->chip == NULL && **word != '\0' && !g_strv_contains(makers, *word))
-            name->chip = g_strdup(*word);
+            name->chip = g_strdup(model ? *word + strlen("rtx") : *word);
     }
     if (name->chip == NULL)
         name->chip = g_strdup("");
@@ -128,6 +131,9 @@ static int preset_score(const NodeType *node, const GpuName *chip, const char *p
            (g_str_has_prefix(node->name, "dgx") ? 1 : 0);
 }
 
+/* Where no node has the chip, and for boards that sit in PCIe slots. */
+#define PCIE_NODE "pcie-8xl40s"
+
 static NodeType *preset_find(const char *profile, const PlatformFacts *facts, GError **error)
 {
     g_auto(GpuName) chip;
@@ -144,9 +150,12 @@ static NodeType *preset_find(const char *profile, const PlatformFacts *facts, GE
         g_clear_pointer(&best, node_type_free);
         best = g_steal_pointer(&node);
     }
-    if (best == NULL)
-        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
-                    "there is no node preset with the GPU %s to take latencies from", profile);
+    const gboolean slot = g_strv_contains((const char *const *)chip.words, "pcie") ||
+                          g_strv_contains((const char *const *)chip.words, "nvl");
+    if (best == NULL || (slot && best->nvlink != NVLINK_NONE)) {
+        g_clear_pointer(&best, node_type_free);
+        best = node_type_load(PCIE_NODE, error);
+    }
     return g_steal_pointer(&best);
 }
 

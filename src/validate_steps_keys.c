@@ -190,7 +190,7 @@ static const Word attention_words[] = {
     {"cudnn", "cudnn"}, {"sdpa", "sdpa"},   {"flash", "flash2"}, {"triton", "flash2"},
     {"eager", "eager"}, {"torch", "eager"}, {"math", "eager"}};
 static const Word optimizer_words[] = {
-    {"adamw", "adamw"},         {"adam8", "adam8bit"},  {"8bit", "adam8bit"},  {"lamb", "lamb"},
+    {"adam8", "adam8bit"},      {"8bit", "adam8bit"},   {"adamw", "adamw"},    {"lamb", "lamb"},
     {"adafactor", "adafactor"}, {"adagrad", "adagrad"}, {"lion", "lion"},      {"adam", "adam"},
     {"momentum", "momentum"},   {"sgd", "sgd"},         {"rmsprop", "rmsprop"}};
 
@@ -199,10 +199,41 @@ const char *step_strategy(const StepRow *s)
     return word_value(strategy_words, G_N_ELEMENTS(strategy_words), s->strategy);
 }
 
+/* Words for ways of splitting a model that are none of ours, without the degree behind them:
+ * "FSDP + TP8". */
+static const char *const other_parallelisms[] = {
+    "tp", "pp", "cp", "sp", "ep", "tensor", "pipeline", "context", "sequence", "horovod", NULL};
+
+static const char *other_parallelism(const char *strategy)
+{
+    g_autofree char *lower = g_ascii_strdown(strategy, -1);
+    g_auto(GStrv) words =
+        g_strsplit(g_strcanon(lower, "abcdefghijklmnopqrstuvwxyz", ' '), " ", -1);
+    for (int i = 0; other_parallelisms[i] != NULL; i++)
+        if (g_strv_contains((const char *const *)words, other_parallelisms[i]))
+            return other_parallelisms[i];
+    return NULL;
+}
+
+static gboolean check_parallelism(const StepRow *s, GError **error)
+{
+    const char *other = other_parallelism(s->strategy);
+    if (other == NULL)
+        return TRUE;
+    g_autofree char *quoted = error_quote(s->strategy);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED, "the strategy %s: %s is not modelled",
+                quoted, other);
+    return FALSE;
+}
+
 static gboolean set_strategy(ValidateCase *c, const StepRow *s, GError **error)
 {
     const char *strategy = step_strategy(s);
     const Trainer *trainer = s->trainer;
+    if (!check_parallelism(s, error))
+        return FALSE;
+    if (strategy == NULL && s->n_gpus == 1) /* nothing to split */
+        strategy = "ddp";
     if (strategy == NULL) {
         g_autofree char *quoted = error_quote(s->strategy);
         g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED, "the strategy %s is none of ours",

@@ -52,7 +52,8 @@ C_TESTS = \
 	%reldir%/test_timeline \
 	%reldir%/test_training \
 	%reldir%/test_training_deepspeed \
-	%reldir%/test_validate
+	%reldir%/test_validate \
+	%reldir%/test_validate_names
 
 GOLDEN_TESTS = \
 	%reldir%/golden/compare-best.test \
@@ -115,6 +116,7 @@ TEST_FILES = \
 	%reldir%/profiles/synthetic.json \
 	%reldir%/sim_fixture.h \
 	%reldir%/step_inputs.h \
+	%reldir%/validate_inputs.h \
 	%reldir%/training_fixture.h \
 	%reldir%/transfer_fixture.h
 
@@ -124,6 +126,10 @@ EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(
 
 %canon_reldir%_test_replay_SOURCES = %reldir%/test_replay.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h
+%canon_reldir%_test_validate_SOURCES = %reldir%/test_validate.c %reldir%/validate_inputs.c \
+	%reldir%/validate_inputs.h
+%canon_reldir%_test_validate_names_SOURCES = %reldir%/test_validate_names.c \
+	%reldir%/validate_inputs.c %reldir%/validate_inputs.h
 %canon_reldir%_test_step_SOURCES = %reldir%/test_step.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h
 %canon_reldir%_test_step_knobs_SOURCES = %reldir%/test_step_knobs.c %reldir%/step_inputs.c \

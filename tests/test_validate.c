@@ -2,7 +2,7 @@
 /* Validation: rows of CSV files to outcomes, outcomes to errors by group, and to the table that
  * results read. Rows are small and made up but for figures that follow from a published
  * formula. */
-#include "validate.h"
+#include "validate_inputs.h"
 
 #include "metrics_expected.h"
 #include "validate_errors.h"
@@ -13,43 +13,7 @@
 #include <check.h>
 #include <glib/gstdio.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-static char *directory;
-
-static char *file_with(const char *name, const char *text)
-{
-    char *file = g_build_filename(directory, name, NULL);
-    ck_assert(g_file_set_contents(file, text, -1, NULL));
-    return file;
-}
-
-static CsvTable *table_of(const char *text, GError **error)
-{
-    g_autofree char *file = file_with("table.csv", text);
-    return csv_table_load(file, error);
-}
-
-/* The outcomes of a file's text, which must be one that can be read. */
-static GPtrArray *outcomes_of(const char *text)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GPtrArray) tables =
-        g_ptr_array_new_with_free_func((GDestroyNotify)csv_table_free);
-    CsvTable *table = table_of(text, &error);
-    ck_assert_msg(table != NULL, "%s", error ? error->message : "");
-    g_ptr_array_add(tables, table);
-    GPtrArray *outcomes = validate_tables(tables, 2, NULL, NULL, &error);
-    ck_assert_msg(outcomes != NULL, "%s", error ? error->message : "");
-    return outcomes;
-}
-
-static const Outcome *outcome_at(const GPtrArray *outcomes, guint i)
-{
-    ck_assert_uint_lt(i, outcomes->len);
-    return outcomes->pdata[i];
-}
 
 /* ---- CSV ---- */
 
@@ -118,12 +82,6 @@ END_TEST
 
 /* ---- steps ---- */
 
-#define STEP_HEADER                                                                            \
-    "id,source_title,model,params_B,n_layer,d_model,n_head,n_kv_head,d_ff,vocab,seq_len,gpu,"  \
-    "gpus_per_node,n_gpus,inter_node_link_GBps_per_gpu,precision,strategy,"                    \
-    "micro_batch_per_gpu,grad_accum,global_batch_tokens,act_checkpoint,attention_impl,"        \
-    "optimizer,cpu_offload,tokens_per_s_per_gpu,step_time_s,peak_mem_GiB,quality,surprise\n"
-#define GPT "GPT2,,2,128,2,2,512,1000,128"
 #define LLAMA "Llama,,2,128,2,1,512,1000,128"
 
 static const char steps[] = STEP_HEADER
@@ -381,7 +339,7 @@ START_TEST(results_read_the_errors_written)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) outcomes = made_up_steps();
-    g_autofree char *file = g_build_filename(directory, "errors.json", NULL);
+    g_autofree char *file = file_with("errors.json", "");
     ck_assert(validate_errors_write(outcomes, file, &error));
     ExpectedErrorKey key = {"pytorch", "zero3", "roofline", 4};
     ExpectedError expected;
@@ -443,17 +401,5 @@ static Suite *validate_suite(void)
 
 int main(void)
 {
-    directory = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
-    SRunner *runner = srunner_create(validate_suite());
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    static const char *const files[] = {"table.csv", "errors.json", "bad.json"};
-    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
-        g_autofree char *file = g_build_filename(directory, files[i], NULL);
-        g_unlink(file);
-    }
-    g_rmdir(directory);
-    g_free(directory);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return validate_inputs_run(validate_suite());
 }

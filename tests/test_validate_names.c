@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* What rows call their models, GPUs and strategies, and what that is here. */
+#include "validate_case.h"
+#include "validate_inputs.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Names that everybody knows stand for whole models; a point tells 1.3B from 13B, and a shape
+ * that contradicts the name counts more than it. */
+static const struct {
+    const char *model, *params_B, *n_layer, *d_model, *shipped; /* NULL: none */
+} known[] = {
+    {"ResNet-50", "", "", "", "resnet50"},
+    {"OPT-1.3B", "", "", "", "opt-1.3b"},
+    {"Llama2 13B", "13.0", "", "", "llama-2-13b"},
+    {"GPT2-124M", "0.124", "", "", "gpt2"},
+    {"Falcon-7B", "7.2", "32", "4544", "falcon-7b"},
+    {"T5-3B", "2.85", "24", "1024", "t5-3b"},
+    {"Mixtral-8x7B", "46.7", "32", "4096", "mixtral-8x7b"},
+    {"Falcon-7B", "7.2", "31", "4544", NULL},
+    {"GPT2-124M", "0.124", "12", "768", NULL}, /* its dimensions say all */
+    {"Gulliver-7B", "7", "", "", NULL},
+};
+
+START_TEST(a_known_name_is_a_shipped_model)
+{
+    g_autofree char *text = g_strdup_printf(
+        STEP_HEADER "a-1,x,%s,%s,%s,%s,12,12,,,,A100-80GB,8,1,,bf16,,1,1,,none,sdpa,adamw,"
+                    "none,,1,,A,\n",
+        known[_i].model, known[_i].params_B, known[_i].n_layer, known[_i].d_model);
+    g_autoptr(GPtrArray) outcomes = outcomes_of(text);
+    const Outcome *outcome = outcome_at(outcomes, 0);
+    const char *assumed = strstr(outcome->assumed, "the shipped model ");
+    ck_assert_int_eq(assumed != NULL, known[_i].shipped != NULL);
+    if (known[_i].shipped == NULL)
+        return;
+    g_autofree char *note = g_strconcat("the shipped model ", known[_i].shipped, NULL);
+    const gsize length = strlen(note);
+    ck_assert_msg(strncmp(assumed, note, length) == 0 &&
+                      (assumed[length] == ';' || assumed[length] == '\0'),
+                  "%s", assumed);
+    ck_assert_msg(isfinite(outcome->predicted), "%s", outcome->reason);
+}
+END_TEST
+
+/* Ways of splitting a model that aren't ours are named, whatever stands beside them. */
+START_TEST(other_parallelism_is_refused)
+{
+    static const char *const strategies[] = {"fsdp + TP8", "zero1-PP4", "tensor parallel",
+                                             "Horovod"};
+    for (gsize i = 0; i < G_N_ELEMENTS(strategies); i++) {
+        g_autofree char *text = g_strdup_printf(
+            STEP_HEADER "a-1,x," GPT
+                        ",A100-80GB,8,2,,bf16,%s,4,1,1024,none,flash,adamw,none,,1,"
+                        ",A,\n",
+            strategies[i]);
+        g_autoptr(GPtrArray) outcomes = outcomes_of(text);
+        ck_assert_ptr_nonnull(strstr(outcome_at(outcomes, 0)->reason, "is not modelled"));
+    }
+}
+END_TEST
+
+/* Makers and spaces in a GPU's name don't matter, a board in a PCIe slot is another one. */
+static const struct {
+    const char *gpu, *profile;
+    gboolean exact;
+} gpus[] = {
+    {"NVIDIA GeForce RTX 4090", "rtx4090", TRUE},
+    {"Tesla V100-SXM2-16GB", "v100-sxm2-16gb", TRUE},
+    {"H100 PCIe", "h100-pcie-80gb", FALSE},
+    {"A100", "a100-sxm4-40gb", FALSE},
+    {"A100-PCIE-40GB", "a100-pcie-40gb", TRUE},
+    {"H100 80GB HBM3", "h100-sxm5-80gb", TRUE},
+    {"GH200", "gh200", TRUE},
+    {"L4", "l4", TRUE},
+};
+
+START_TEST(gpus_are_found_by_name)
+{
+    gboolean exact = FALSE;
+    g_autofree char *profile = validate_profile_find(gpus[_i].gpu, &exact, NULL);
+    ck_assert_str_eq(profile, gpus[_i].profile);
+    ck_assert_int_eq(exact, gpus[_i].exact);
+}
+END_TEST
+
+static Suite *names_suite(void)
+{
+    Suite *suite = suite_create("validate_names");
+    TCase *tcase = tcase_create("names");
+    tcase_set_timeout(tcase, 60);
+    tcase_add_loop_test(tcase, a_known_name_is_a_shipped_model, 0, G_N_ELEMENTS(known));
+    tcase_add_test(tcase, other_parallelism_is_refused);
+    tcase_add_loop_test(tcase, gpus_are_found_by_name, 0, G_N_ELEMENTS(gpus));
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int main(void)
+{
+    return validate_inputs_run(names_suite());
+}
