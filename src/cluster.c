@@ -286,3 +286,8 @@ const char *link_class_name(LinkClass link_class)
 {
     return link_class_names[link_class];
 }
+
+gboolean link_class_is_internode(LinkClass link_class)
+{
+    return link_class >= LINK_NIC && link_class <= LINK_WAN;
+}

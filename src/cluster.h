@@ -120,6 +120,9 @@ typedef struct {
     /* What the slowest GPU sends over all its NVLinks, and the slowest NIC; 0: none. A node
      * whose GPUs meet on PCIe has no NVLink. */
     double nvlink_bytes_per_s, nic_bytes_per_s;
+    /* What the links between nodes (NIC, leaf, spine, WAN) carry instead of what the XML says,
+     * as a multiple; 0: that. nic_bytes_per_s is to be multiplied too. */
+    double internode_scale;
     char *cpu;
     /* By node: the rings that its point-to-point NVLinks form, as NCCL uses them, local ranks
      * and links each way ("0-1-2-3:2 0-2-1-3", node_rings_parse()). "": any order will do. */
@@ -187,5 +190,7 @@ int cluster_n_ranks(const Cluster *cluster);
 const ClusterGpu *cluster_gpu(const Cluster *cluster, int rank);
 LinkClass link_class_of(const char *link_name);
 const char *link_class_name(LinkClass link_class);
+/* Whether links of the class join nodes. */
+gboolean link_class_is_internode(LinkClass link_class);
 
 G_END_DECLS

@@ -141,7 +141,7 @@ CollectivePlan *collective_plan(const Cluster *cluster, const int *members, int 
     plan->algorithm = ALGORITHM_RING;
     plan->protocol = PROTOCOL_SIMPLE;
     /* NCCL returns at once from a collective of nothing or with itself. */
-    if (n_members < 2 || call->payload_bytes == 0) {
+    if (n_members < 2 || call->payload_bytes == 0 || (options && options->instant)) {
         plan->flows = g_array_new(FALSE, FALSE, sizeof(Flow));
         return plan;
     }

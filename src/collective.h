@@ -43,6 +43,7 @@ typedef struct {
     int algorithm, protocol, channels;
     gboolean collnet; /* the network's switches reduce (SHARP), and NCCL has the plug-in */
     const GPtrArray *calibrations; /* NcclCalibration *; each plan takes the best; NULL: none */
+    gboolean instant; /* collectives keep their order but take no time: what would a step be? */
 } NcclOptions;
 
 /* What a rank asks NCCL for. payload_bytes as nccl-tests counts: the buffer of all-reduce,

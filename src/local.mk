@@ -64,7 +64,8 @@ libzerosim_a_SOURCES += \
 
 # -- how time passes
 libzerosim_a_SOURCES += \
-	%reldir%/timeline.c %reldir%/timeline.h %reldir%/sim.h %reldir%/sim_collective.c \
+	%reldir%/timeline.c %reldir%/timeline.h %reldir%/sim.h %reldir%/sim_collective.c %reldir%/sim_collective_account.c \
+	\
 	%reldir%/sim_collective.h %reldir%/sim_engine.c %reldir%/sim_engine.h \
 	%reldir%/sim_facts.c %reldir%/sim_facts.h %reldir%/sim_fold.c %reldir%/sim_fold.h %reldir%/sim_groups.c \
 	%reldir%/sim_groups.h %reldir%/sim_host.c %reldir%/sim_host.h \

@@ -32,6 +32,11 @@ typedef struct {
     Algorithm algorithm;
     Protocol protocol;
     gboolean fitted; /* time by a calibration's constants */
+    /* Of the time that it takes: what it sleeps before bytes flow, and what the bytes need at
+     * least on NCCL's channels and on each class's busiest link, groups of its communicator
+     * together. */
+    double latency_s, channels_s;
+    double link_s[N_LINK_CLASSES];
 } CollectiveUse;
 
 typedef struct {

@@ -5,6 +5,8 @@
 
 #include "error.h"
 
+#include <string.h>
+
 static void group_free(gpointer data)
 {
     SimGroup *group = data;
@@ -176,6 +178,19 @@ static gint64 group_flows(const SimGroup *group)
     return n_flows;
 }
 
+static CollectiveUse collective_use(const SimReplay *replay, const SimGroup *group, int k)
+{
+    const CollectivePlan *plan = group_plan_at(group, k);
+    gsize index = (gsize)(group->first_plan + g_array_index(group->plan_of, int, k));
+    CollectiveUse use = {.algorithm = plan->algorithm,
+                         .protocol = plan->protocol,
+                         .fitted = plan->fitted,
+                         .latency_s = plan->latency_s,
+                         .channels_s = plan->time_s - plan->latency_s};
+    memcpy(use.link_s, replay->plan_link_s + index * N_LINK_CLASSES, sizeof use.link_s);
+    return use;
+}
+
 GArray *sim_groups_uses(const SimReplay *replay, gint64 *n_flows)
 {
     const Schedule *schedule = job_program(replay->job, 0);
@@ -188,10 +203,8 @@ GArray *sim_groups_uses(const SimReplay *replay, gint64 *n_flows)
         const Op *op = schedule_op(schedule, i);
         if (op->kind != OP_COLLECTIVE)
             continue;
-        const CollectivePlan *plan =
-            group_plan_at(group[op->communicator], k[op->communicator]++);
-        CollectiveUse use = {
-            .algorithm = plan->algorithm, .protocol = plan->protocol, .fitted = plan->fitted};
+        CollectiveUse use =
+            collective_use(replay, group[op->communicator], k[op->communicator]++);
         g_array_append_val(uses, use);
     }
     *n_flows = 0;

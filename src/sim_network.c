@@ -20,7 +20,14 @@ static void hosts_index(SimNetwork *network)
     free(hosts);
 }
 
-SimNetwork *sim_network_open(void)
+static double bandwidth_of(const Cluster *cluster, sg_link_t link)
+{
+    gboolean scaled = cluster->internode_scale > 0 &&
+                      link_class_is_internode(link_class_of(sg_link_get_name(link)));
+    return sg_link_get_bandwidth(link) * (scaled ? cluster->internode_scale : 1);
+}
+
+SimNetwork *sim_network_open(const Cluster *cluster)
 {
     SimNetwork *network = g_new0(SimNetwork, 1);
     sg_link_t *links = sg_link_list();
@@ -34,7 +41,7 @@ SimNetwork *sim_network_open(void)
         SimLink link = {
             .link = links[i],
             .link_class = link_class_of(sg_link_get_name(links[i])),
-            .bandwidth_bytes_per_s = sg_link_get_bandwidth(links[i]),
+            .bandwidth_bytes_per_s = bandwidth_of(cluster, links[i]),
         };
         sg_link_set_latency(link.link, 0);
         sg_link_set_bandwidth(link.link, link.bandwidth_bytes_per_s * UNITS_PER_BYTE);

@@ -38,7 +38,7 @@ typedef struct {
 
 /* Reads the links and takes away their latency: what latency there is, collectives sleep, and
  * SimGrid would share a link in inverse proportion to it. */
-SimNetwork *sim_network_open(void);
+SimNetwork *sim_network_open(const Cluster *cluster);
 
 sg_host_t sim_network_host(const SimNetwork *network, const char *name);
 

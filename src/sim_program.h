@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A schedule made ready to replay: each stream's timed ops in segments, each of which starts
- * when other streams have ended so many of theirs. Private to sim_*.c. */
+ * when other streams have ended so many of theirs. Read by sim_*.c, and by explain_path.c,
+ * which walks it backwards. */
 #pragma once
 
 #include "schedule.h"

@@ -32,6 +32,7 @@ typedef struct {
     int n_members;
     GPtrArray *plans; /* CollectivePlan *, distinct */
     GArray *plan_of;  /* int: the plan of the k-th collective of a step */
+    int first_plan;   /* of plans, among those of all groups */
 } SimGroup;
 
 typedef struct {
@@ -47,6 +48,8 @@ typedef struct {
     Timeline *timeline;  /* shared memory; of the last step */
     int *class_of_rank;  /* shared memory: ranks that ran alike, as of Timeline */
     FILE *links;         /* SimLinkRecord, each followed by its name */
+    int n_plans;
+    double *plan_link_s; /* shared memory: by plan and link class, as of CollectiveUse */
 } SimReplay;
 
 typedef struct {

@@ -29,6 +29,11 @@ void sim_result_free(SimResult *result)
     g_free(result);
 }
 
+static size_t plan_link_bytes(const SimReplay *replay)
+{
+    return sizeof(double) * N_LINK_CLASSES * (size_t)MAX(1, replay->n_plans);
+}
+
 static void replay_free(SimReplay *replay)
 {
     g_ptr_array_unref(replay->programs);
@@ -38,6 +43,8 @@ static void replay_free(SimReplay *replay)
         munmap(replay->outcome, sizeof *replay->outcome);
     if (replay->class_of_rank != MAP_FAILED)
         munmap(replay->class_of_rank, sizeof(int) * (size_t)replay->job->n_ranks);
+    if (replay->plan_link_s)
+        munmap(replay->plan_link_s, plan_link_bytes(replay));
     g_clear_pointer(&replay->links, fclose);
     g_free(replay);
 }
@@ -196,12 +203,31 @@ static gboolean has_host_time(const SimReplay *replay)
     return FALSE;
 }
 
+/* Numbers the plans of all groups and gives them room. */
+static gboolean plans_number(SimReplay *replay, GError **error)
+{
+    for (guint g = 0; g < replay->groups->len; g++) {
+        SimGroup *group = g_ptr_array_index(replay->groups, g);
+        group->first_plan = replay->n_plans;
+        replay->n_plans += (int)group->plans->len;
+    }
+    void *room = mmap(NULL, plan_link_bytes(replay), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) {
+        g_set_error_literal(error, ZEROSIM_ERROR, ERROR_SIMULATION,
+                            "no memory for a simulation");
+        return FALSE;
+    }
+    replay->plan_link_s = room;
+    return TRUE;
+}
+
 static SimResult *replay_simulate(SimReplay *replay, const NcclOptions *nccl, GError **error)
 {
     g_assert(replay->job->n_ranks <= cluster_n_ranks(replay->cluster));
     replay->timeline = timeline_new(replay->job, error);
     replay->groups = replay->timeline ? sim_groups_build(replay, nccl, error) : NULL;
-    if (!replay->groups)
+    if (!replay->groups || !plans_number(replay, error))
         return NULL;
     for (guint i = has_host_time(replay); i < G_N_ELEMENTS(attempts); i++) {
         if (!attempt_run(replay, attempts[i], error))

@@ -157,10 +157,10 @@ START_TEST(test_collectives_are_grouped_by_kind_and_phase)
     collective(&step, COLLECTIVE_ALL_GATHER, PHASE_FORWARD, 80, 3, 5);
     collective(&step, COLLECTIVE_ALL_GATHER, PHASE_BACKWARD, 80, 5, 6);
     collective(&step, COLLECTIVE_ALL_REDUCE, PHASE_BACKWARD, 80, 6, 10);
-    CollectiveUse use[] = {{ALGORITHM_RING, PROTOCOL_SIMPLE, FALSE},
-                           {ALGORITHM_RING, PROTOCOL_LL, FALSE},
-                           {ALGORITHM_RING, PROTOCOL_LL, FALSE},
-                           {ALGORITHM_RING, PROTOCOL_LL128, FALSE}};
+    CollectiveUse use[] = {{.algorithm = ALGORITHM_RING, .protocol = PROTOCOL_SIMPLE},
+                           {.algorithm = ALGORITHM_RING, .protocol = PROTOCOL_LL},
+                           {.algorithm = ALGORITHM_RING, .protocol = PROTOCOL_LL},
+                           {.algorithm = ALGORITHM_RING, .protocol = PROTOCOL_LL128}};
     g_autoptr(GArray) uses = g_array_new(FALSE, FALSE, sizeof(CollectiveUse));
     g_array_append_vals(uses, use, 4);
     CollectiveTimes times;
