@@ -82,7 +82,9 @@ libzerosim_a_SOURCES += \
 	%reldir%/memory.c %reldir%/memory.h %reldir%/memory_allocator.c \
 	%reldir%/memory_allocator.h %reldir%/metrics.c %reldir%/metrics.h \
 	%reldir%/metrics_comm.c %reldir%/metrics_comm.h %reldir%/metrics_time.c \
-	%reldir%/metrics_time.h
+	%reldir%/metrics_time.h \
+	%reldir%/explain.c %reldir%/explain.h %reldir%/explain_bandwidth.c \
+	%reldir%/explain_contributors.c %reldir%/explain_links.c %reldir%/explain_path.c
 
 # -- one run, whole
 libzerosim_a_SOURCES += \
@@ -92,7 +94,7 @@ libzerosim_a_SOURCES += \
 # -- outputs
 libzerosim_a_SOURCES += \
 	%reldir%/report.c %reldir%/report.h %reldir%/report_csv.c %reldir%/report_formats.h \
-	%reldir%/report_grid.c %reldir%/report_grid.h %reldir%/report_json.c \
+	%reldir%/report_explain.c %reldir%/report_explain.h %reldir%/report_grid.c %reldir%/report_grid.h %reldir%/report_json.c \
 	%reldir%/report_paje.c %reldir%/report_table.c %reldir%/report_table.h \
 	%reldir%/report_table_run.c %reldir%/report_trace.c %reldir%/report_trace.h \
 	%reldir%/report_trace_ranks.c %reldir%/report_why.c

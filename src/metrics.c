@@ -168,5 +168,7 @@ void result_free(Result *result)
     g_array_unref(result->link_classes);
     g_free(result->peak_label);
     g_free(result->reason);
+    g_free(result->path_summary);
+    explain_free(result->explanation);
     g_free(result);
 }

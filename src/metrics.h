@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "explain.h"
 #include "memory.h"
 #include "metrics_expected.h"
 #include "sim.h"
@@ -57,8 +58,10 @@ typedef struct {
     double comm_fitted_frac, comm_modelled_frac;
     SimOverlap overlap;
     ExpectedError expected_error;
-    double usd_per_gpu_hour; /* 0: unknown; left to the caller */
-    char *reason;            /* one clause: what the step waits for, on which link class */
+    double usd_per_gpu_hour;  /* 0: unknown; left to the caller */
+    char *reason;             /* one clause: what the step waits for, on which link class */
+    char *path_summary;       /* of a comparison, one clause: the critical path; else NULL */
+    Explanation *explanation; /* NULL: nobody asked */
 } Result;
 
 /* Leaves inputs and warnings empty: they are the caller's to fill. */

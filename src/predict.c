@@ -88,6 +88,12 @@ static gboolean expect_error(Result *result, GError **error)
     return expected_error_lookup(NULL, &key, &result->expected_error, error);
 }
 
+static char *path_summary(const Inputs *inputs, const Job *job, const SimResult *sim)
+{
+    g_autoptr(Explanation) explanation = explain_new(inputs->cluster, job, sim);
+    return explain_summary(explanation);
+}
+
 Result *predict_observed(const Inputs *inputs, PredictObserver observe, void *data,
                          GError **error)
 {
@@ -108,6 +114,8 @@ Result *predict_observed(const Inputs *inputs, PredictObserver observe, void *da
     result->inputs = g_steal_pointer(&record);
     label_foreign_framework(result, inputs);
     copy_warnings(inputs->warnings, result->warnings);
+    if (inputs->comparing)
+        result->path_summary = path_summary(inputs, job, sim);
     if (observe != NULL)
         observe(inputs, job, sim, data);
     return g_steal_pointer(&result);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A result as JSON: SI units, names that carry them, the same bytes for the same result. */
+#include "report_explain.h"
 #include "report_formats.h"
 
 #include <math.h>
@@ -129,6 +130,8 @@ json_t *report_json_object(const Result *result)
     json_object_set_new(object, "confidence", confidence_object(result));
     if (result->usd_per_gpu_hour > 0)
         json_object_set_new(object, "cost", cost_object(result));
+    if (result->explanation != NULL)
+        json_object_set_new(object, "explain", report_explain_object(result));
     return object;
 }
 

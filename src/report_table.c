@@ -197,6 +197,15 @@ static void print_warnings(const GPtrArray *results, FILE *out)
     }
 }
 
+/* Of the winner, or of the first where none fits. */
+static void print_path(const GPtrArray *results, FILE *out)
+{
+    int fastest = report_fastest(results, -1);
+    const Result *result = results->pdata[MAX(fastest, 0)];
+    if (result->path_summary != NULL)
+        fprintf(out, "%s's critical path: %s.\n", result->label, result->path_summary);
+}
+
 static void write_comparison(const GPtrArray *results, FILE *out)
 {
     const Result *first = results->pdata[0];
@@ -208,6 +217,7 @@ static void write_comparison(const GPtrArray *results, FILE *out)
             (double)first->memory.capacity_bytes / GIB);
     g_autofree char *why = report_why(results);
     fprintf(out, "%s\n", why);
+    print_path(results, out);
     print_warnings(results, out);
 }
 

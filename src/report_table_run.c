@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One result as a person reads it: throughput, where the time goes, what is sent, what fills
  * the memory. */
+#include "report_explain.h"
 #include "report_grid.h"
 #include "report_table.h"
 
@@ -175,6 +176,10 @@ void report_table_run(const Result *result, FILE *out)
     }
     if (result->link_classes->len > 0) {
         print_links(result, out);
+        fputc('\n', out);
+    }
+    if (result->explanation != NULL) {
+        report_explain_print(result, out);
         fputc('\n', out);
     }
     print_memory(result, out);

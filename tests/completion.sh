@@ -23,6 +23,7 @@ offers() {
 offers 'a command' compare zerosim com
 offers 'commands that begin alike' 'plot platform' zerosim pl
 offers 'an option' --resume= zerosim compare --res
+offers 'the only option that begins so' --explain zerosim run --exp
 offers 'choices of an option' 'json jsonl' zerosim compare --format = js
 offers 'a figure' memory-over-time zerosim plot results.json --figure memory-
 offers 'nothing for what is no option' '' zerosim compare --nonsense

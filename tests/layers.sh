@@ -13,7 +13,7 @@ layers=(
     'inputs: experiment kernel profile optimizer model training node_wires node_type cluster'
     'step: collective nccl_calibration nccl_topo schedule bucket step'
     'time: timeline sim'
-    'meaning: memory metrics'
+    'meaning: memory metrics explain'
     'prediction: predict'
     'outputs: report'
     'validation: validate nccl'

@@ -14,6 +14,8 @@ C_TESTS = \
 	%reldir%/test_constants \
 	%reldir%/test_error \
 	%reldir%/test_experiment \
+	%reldir%/test_explain \
+	%reldir%/test_explain_bandwidth \
 	%reldir%/test_fabrics \
 	%reldir%/test_json_in \
 	%reldir%/test_kernel \
@@ -75,6 +77,11 @@ GOLDEN_TESTS = \
 	%reldir%/golden/platform-xml.test \
 	%reldir%/golden/run-by-collective.test \
 	%reldir%/golden/run-ds-config.test \
+	%reldir%/golden/run-explain-compute.test \
+	%reldir%/golden/run-explain-csv.test \
+	%reldir%/golden/run-explain-json.test \
+	%reldir%/golden/run-explain-nic.test \
+	%reldir%/golden/run-explain-nvlink.test \
 	%reldir%/golden/run-json.test \
 	%reldir%/golden/run-table.test \
 	%reldir%/golden/schedule-deepspeed-zero1.test \
@@ -104,6 +111,7 @@ SCRIPT_TESTS = \
 	%reldir%/timeline.sh
 
 TEST_FILES = \
+	%reldir%/explain_fixture.h \
 	%reldir%/golden/bert-base.conf \
 	%reldir%/golden/gpt2-two-layers.json \
 	%reldir%/golden/two-layers.conf \
@@ -114,6 +122,7 @@ TEST_FILES = \
 	%reldir%/platforms/sim-bus.xml \
 	%reldir%/platforms/two-nodes.xml \
 	%reldir%/profiles/synthetic.json \
+	%reldir%/random_job.h \
 	%reldir%/sim_fixture.h \
 	%reldir%/step_inputs.h \
 	%reldir%/validate_inputs.h \
