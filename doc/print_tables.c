@@ -61,6 +61,10 @@ static void print_type(const ExperimentKey *key)
         fputs("auto or a whole number", stdout);
         print_range(key);
         break;
+    case KEY_INT_OR_BOOL:
+        fputs("true, false or a whole number", stdout);
+        print_range(key);
+        break;
     case KEY_DOUBLE:
         fputs("number", stdout);
         print_range(key);

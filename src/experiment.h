@@ -19,6 +19,7 @@ typedef enum {
     KEY_CHOICE,
     KEY_INT,
     KEY_INT_OR_AUTO,
+    KEY_INT_OR_BOOL, /* an integer, true or false */
     KEY_DOUBLE,
     KEY_BOOL
 } KeyType;

@@ -76,7 +76,7 @@ const ExperimentKey experiment_keys[] = {
     {"ddp", "find_unused_parameters", KEY_BOOL, NULL, 0, 0, "false", "no bucket rebuild; a bitmap is reduced"},
     {"ddp", "mixed_precision", KEY_CHOICE, "none|bf16|fp16", 0, 0, "none", "native mixed precision: param_dtype"},
     {"fsdp", "version", KEY_CHOICE, "2|1", 0, 0, "2", "fully_shard (2) or FullyShardedDataParallel (1)"},
-    {"fsdp", "reshard_after_forward", KEY_BOOL, NULL, 0, 0, NULL, "default: zero3 true, zero2 false"},
+    {"fsdp", "reshard_after_forward", KEY_INT_OR_BOOL, NULL, 1, 1e6, NULL, "after forward: true reshards, false keeps, an integer (FSDP2) reshards to groups of that many ranks; default: zero3 true, zero2 false"},
     {"fsdp", "sync_every_micro_step", KEY_BOOL, NULL, 0, 0, "true", "reduce-scatter in each micro-step"},
     {"fsdp", "backward_prefetch_units", KEY_INT, NULL, 0, 1000, "1", "FSDP2: units gathered ahead in backward"},
     {"fsdp", "forward_prefetch_units", KEY_INT, NULL, 1, 1000, "1", "FSDP2: units the host runs ahead in forward"},
@@ -169,18 +169,31 @@ static gboolean check_choice(const ExperimentKey *key, const char *text, GError 
     return FALSE;
 }
 
+static const char *word_instead(const ExperimentKey *key)
+{
+    if (key->type == KEY_INT_OR_AUTO)
+        return " or auto";
+    return key->type == KEY_INT_OR_BOOL ? ", true or false" : "";
+}
+
+static gboolean is_bool(const char *text)
+{
+    return strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
+}
+
 /* The whole text must be the number: "3 # c", "0x10", "1e999" and "nan" are not. */
 static gboolean check_number(const ExperimentKey *key, const char *text, GError **error)
 {
     const gboolean whole = key->type != KEY_DOUBLE;
     const char *allowed = whole ? "+-0123456789" : "+-.0123456789eE";
-    g_autofree char *must = g_strdup_printf(
-        "%s from %.15g to %.15g%s", whole ? "an integer" : "a number", key->minimum,
-        key->maximum, key->type == KEY_INT_OR_AUTO ? " or auto" : "");
+    g_autofree char *must =
+        g_strdup_printf("%s from %.15g to %.15g%s", whole ? "an integer" : "a number",
+                        key->minimum, key->maximum, word_instead(key));
     char *end = NULL;
     double number;
 
-    if (key->type == KEY_INT_OR_AUTO && strcmp(text, "auto") == 0)
+    if ((key->type == KEY_INT_OR_AUTO && strcmp(text, "auto") == 0) ||
+        (key->type == KEY_INT_OR_BOOL && is_bool(text)))
         return TRUE;
     if (!text[0] || text[strspn(text, allowed)])
         return fail(error, text, must);
@@ -206,12 +219,11 @@ gboolean experiment_key_check(const ExperimentKey *key, const char *text, GError
         return check_choice(key, text, error);
     case KEY_INT:
     case KEY_INT_OR_AUTO:
+    case KEY_INT_OR_BOOL:
     case KEY_DOUBLE:
         return check_number(key, text, error);
     case KEY_BOOL:
-        if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
-            return TRUE;
-        return fail(error, text, "true or false");
+        return is_bool(text) || fail(error, text, "true or false");
     }
     g_assert_not_reached();
 }

@@ -57,7 +57,9 @@ static json_t *ddp_record(const DdpKnobs *ddp)
 
 static json_t *fsdp_record(const FsdpKnobs *fsdp)
 {
-    return json_pack("{s:o}", "reshard_after_forward", bool_json(fsdp->reshard_after_forward));
+    return json_pack("{s:o}", "reshard_after_forward",
+                     fsdp->reshard_group_size > 0 ? json_integer(fsdp->reshard_group_size)
+                                                  : bool_json(fsdp->reshard_after_forward));
 }
 
 /* Under DeepSpeed's own names, as resolved from ds_config.json, overrides and defaults. */
@@ -81,9 +83,10 @@ static json_t *zero_optimization_record(const DeepspeedKnobs *knobs)
 
 static json_t *deepspeed_record(const DeepspeedKnobs *knobs)
 {
-    return json_pack("{s:o, s:o, s:s, s:s}", "zero_optimization",
+    return json_pack("{s:o, s:o, s:f, s:s, s:s}", "zero_optimization",
                      zero_optimization_record(knobs), "prescale_gradients",
-                     bool_json(knobs->prescale_gradients), "communication_data_type",
+                     bool_json(knobs->prescale_gradients), "gradient_predivide_factor",
+                     knobs->gradient_predivide_factor, "communication_data_type",
                      dtype_name(knobs->communication_data_type), "grad_accum_dtype",
                      dtype_name(knobs->grad_accum_dtype));
 }
@@ -111,6 +114,10 @@ static json_t *key_value(const Experiment *experiment, const ExperimentKey *key)
         if (strcmp(text, "auto") != 0)
             return json_integer(experiment_int(experiment, name));
         return json_string(text);
+    case KEY_INT_OR_BOOL:
+        if (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)
+            return json_boolean(experiment_bool(experiment, name));
+        return json_integer(experiment_int(experiment, name));
     case KEY_STRING:
     case KEY_CHOICE:
         return json_string(text);

@@ -30,6 +30,7 @@ typedef enum {
     STREAM_NCCL,
     STREAM_NCCL_2,
     STREAM_NCCL_3,
+    STREAM_NCCL_4,
     N_STREAMS
 } Stream;
 

@@ -14,18 +14,21 @@ typedef struct {
     gint64 padded_numel;   /* a multiple of n_ranks */
     gint64 gathered_bytes; /* of the all-gather's output */
     gboolean reshard_after_forward;
-    gboolean in_flight;   /* gathered or being gathered, not yet waited for */
-    int gathered;         /* op that ends its all-gather; -1 */
-    int gather_buffer;    /* FSDP2: ALLOC of the all-gather's output; -1 */
-    int copied_out;       /* FSDP2: the copy-out's op; -1 */
-    int low_precision;    /* FSDP1: ALLOC of the shard's cast; -1 */
-    int unsharded;        /* ALLOC of the parameters as layers see them; -1: sharded */
+    gboolean in_flight; /* gathered or being gathered, not yet waited for */
+    int gathered;       /* op that ends its all-gather; -1 */
+    int gather_buffer;  /* FSDP2: ALLOC of the all-gather's output; -1 */
+    int copied_out;     /* FSDP2: the copy-out's op; -1 */
+    int post_forward;   /* ALLOC of the shard of a smaller group between forward and backward */
+    int resharded;      /* the op that made it */
+    int low_precision;  /* FSDP1: ALLOC of the shard's cast; -1 */
+    int unsharded;      /* ALLOC of the parameters as layers see them; -1: sharded */
     int sharded_gradient; /* ALLOC; -1 */
 } FsdpUnit;
 
 typedef struct {
     int shards;         /* communicator of the ranks that share one set of shards */
     int replicas;       /* communicator of the ranks that hold the same shard; -1: none */
+    int post_forward;   /* FSDP2: the smaller one that parameters are resharded to; -1: none */
     GPtrArray *units;   /* FsdpUnit *; 0 is the root, then the blocks in forward order */
     int *unit_of_layer; /* layer → unit */
     FsdpUnit *previous_gather; /* FSDP2: its buffer lives until the next copy-out (forward) */

@@ -11,23 +11,29 @@ static void fsdp_start(Step *step)
     fsdp_open(step, FSDP_PADS_ROWS);
 }
 
-/* unshard: copy-in of the own shards with their cast, then the all-gather. */
+/* unshard: copy-in of the own shards with their cast, then the all-gather; among the smaller
+ * group where forward has left a larger shard, in the gathered type already. */
 static void unit_unshard(Step *step, FsdpUnit *unit)
 {
     const Fsdp *fsdp = step->state;
     const Precision *precision = &step->training->precision;
     gint64 bytes = unit->gathered_bytes;
+    gboolean resharded = unit->post_forward >= 0;
+    int group = resharded ? fsdp->post_forward : fsdp->shards;
 
     if (unit->unsharded >= 0 || unit->in_flight || unit->padded_numel == 0)
         return;
     unit->in_flight = TRUE;
+    if (resharded)
+        schedule_wait(step->schedule, STREAM_ALL_GATHER, unit->resharded);
     schedule_host_parameters(step->schedule, (int)unit->parameters->len);
     unit->gather_buffer = step_alloc(step, STREAM_ALL_GATHER, "all_gather output", unit->name,
                                      MEMORY_COMMUNICATION_BUFFERS, bytes);
-    int copied_in = step_cast(step, STREAM_ALL_GATHER, "copy in", unit->name,
-                              unit->padded_numel / fsdp_n_shards(step), precision->parameter,
-                              precision->gather);
-    unit->gathered = step_collective_on(step, fsdp->shards, STREAM_ALL_GATHER, "all_gather",
+    int copied_in =
+        step_cast(step, STREAM_ALL_GATHER, "copy in", unit->name,
+                  unit->padded_numel / job_group_size(step->job, group, step->rank),
+                  resharded ? precision->gather : precision->parameter, precision->gather);
+    unit->gathered = step_collective_on(step, group, STREAM_ALL_GATHER, "all_gather",
                                         unit->name, COLLECTIVE_ALL_GATHER, bytes, 0);
     unit->gathered = MAX(unit->gathered, copied_in);
 }
@@ -39,6 +45,9 @@ static void gather_buffer_release(Step *step, FsdpUnit *unit)
     /* Both all-gather streams wait for the copy-out before the buffer is reused. */
     schedule_wait(step->schedule, STREAM_ALL_GATHER, unit->copied_out);
     schedule_wait(step->schedule, stream_of_communicator(fsdp->shards), unit->copied_out);
+    if (fsdp->post_forward >= 0)
+        schedule_wait(step->schedule, stream_of_communicator(fsdp->post_forward),
+                      unit->copied_out);
     step_release(step, STREAM_ALL_GATHER, &unit->gather_buffer);
 }
 
@@ -57,6 +66,7 @@ static void unit_wait_for_unshard(Step *step, FsdpUnit *unit)
                                  MEMORY_GATHERED_PARAMETERS, bytes);
     unit->copied_out =
         step_stream_kernel(step, STREAM_COMPUTE, "copy out", unit->name, KERNEL_COPY, bytes);
+    step_release(step, STREAM_COMPUTE, &unit->post_forward);
     if (fsdp->previous_gather)
         gather_buffer_release(step, fsdp->previous_gather);
     fsdp->previous_gather = NULL;
@@ -122,12 +132,28 @@ static void fsdp_before_forward(Step *step, int layer)
     prefetch_forward(step, fsdp->unit_of_layer[layer]);
 }
 
+/* reshard in forward; to a smaller group (to_sharded_post_forward) the own part is cloned. */
+static void unit_reshard_after_forward(Step *step, FsdpUnit *unit)
+{
+    const Fsdp *fsdp = step->state;
+
+    if (fsdp->post_forward >= 0 && unit->unsharded >= 0) {
+        gint64 bytes =
+            unit->gathered_bytes / job_group_size(step->job, fsdp->post_forward, step->rank);
+        unit->post_forward = step_alloc(step, STREAM_COMPUTE, "post-forward shard", unit->name,
+                                        MEMORY_GATHERED_PARAMETERS, bytes);
+        unit->resharded =
+            step_stream_kernel(step, STREAM_COMPUTE, "reshard", unit->name, KERNEL_COPY, bytes);
+    }
+    step_release(step, STREAM_COMPUTE, &unit->unsharded);
+}
+
 static void fsdp_after_forward(Step *step, int layer)
 {
     FsdpUnit *unit = fsdp_unit_of(step, layer);
 
     if (!step->recomputing && layer == unit->last_layer && unit->reshard_after_forward)
-        step_release(step, STREAM_COMPUTE, &unit->unsharded);
+        unit_reshard_after_forward(step, unit);
 }
 
 static void fsdp_begin_backward(Step *step)

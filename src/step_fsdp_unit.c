@@ -7,7 +7,58 @@
 
 #include <string.h>
 
-gboolean fsdp_add_communicators(Job *job, const Training *training, GError **error)
+static gint64 shard_group_size(const Training *training, int n_ranks)
+{
+    return training->fsdp.shard_group_size > 0 ? training->fsdp.shard_group_size : n_ranks;
+}
+
+/* reshard_after_forward as the whole shard group is the same as true. */
+static gboolean reshards_further(const Training *training, int n_ranks)
+{
+    gint64 size = training->fsdp.reshard_group_size;
+
+    return size > 0 && size != shard_group_size(training, n_ranks);
+}
+
+static G_GNUC_PRINTF(3, 4) gboolean
+    refuse_reshard(gint64 size, GError **error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *what = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                "fsdp.reshard_after_forward: %" G_GINT64_FORMAT " %s", size, what);
+    return FALSE;
+}
+
+/* The neighbours that hold a unit's parameters between forward and backward. */
+static gboolean add_post_forward(Job *job, const Training *training, GError **error)
+{
+    gint64 size = training->fsdp.reshard_group_size;
+    gint64 group = shard_group_size(training, job->n_ranks);
+    g_autofree int *neighbours = g_new(int, job->n_ranks);
+
+    if (size == 0)
+        return TRUE;
+    if (training->fsdp.version == 1)
+        return refuse_reshard(size, error, "is FSDP2's: FSDP1 takes true or false");
+    if (size > group || group % size != 0)
+        return refuse_reshard(size, error,
+                              "doesn't divide the %" G_GINT64_FORMAT " ranks of a shard group",
+                              group);
+    /* Tensors with an all-gather extension can't be resharded so: _fsdp_param.py. */
+    if (training->fsdp.fp8_all_gather)
+        return refuse_reshard(size, error, "can't be with fsdp.fp8_all_gather: say true");
+    if (!reshards_further(training, job->n_ranks))
+        return TRUE;
+    for (int rank = 0; rank < job->n_ranks; rank++)
+        neighbours[rank] = rank / (int)size;
+    job_add_communicator(job, "post-forward", neighbours, job->n_ranks / (int)size);
+    return TRUE;
+}
+
+static gboolean add_hybrid(Job *job, const Training *training, GError **error)
 {
     gint64 size = training->fsdp.shard_group_size;
     g_autofree int *shard = g_new(int, job->n_ranks), *replica = g_new(int, job->n_ranks);
@@ -27,6 +78,11 @@ gboolean fsdp_add_communicators(Job *job, const Training *training, GError **err
     job_add_communicator(job, "shard", shard, job->n_ranks / (int)size);
     job_add_communicator(job, "replicate", replica, (int)size);
     return TRUE;
+}
+
+gboolean fsdp_add_communicators(Job *job, const Training *training, GError **error)
+{
+    return add_hybrid(job, training, error) && add_post_forward(job, training, error);
 }
 
 int fsdp_n_shards(const Step *step)
@@ -96,6 +152,7 @@ static FsdpUnit *unit_new(const char *name, gboolean reshard_after_forward)
                        .unsharded = -1,
                        .sharded_gradient = -1,
                        .copied_out = -1,
+                       .post_forward = -1,
                        .low_precision = -1};
     return unit;
 }
@@ -214,6 +271,8 @@ void fsdp_open(Step *step, FsdpPadding padding)
     step->state = fsdp;
     fsdp->shards = hybrid ? 1 : 0;
     fsdp->replicas = hybrid ? 2 : -1;
+    fsdp->post_forward =
+        reshards_further(step->training, step->n_ranks) ? (hybrid ? 3 : 1) : -1;
     fsdp->reduce_input = fsdp->reduced = -1;
     fsdp->free_events = g_queue_new();
     units_build(step, padding);

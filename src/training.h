@@ -56,8 +56,9 @@ typedef enum { WRAP_BLOCK, WRAP_SIZE, WRAP_NONE } FsdpWrap;
 typedef enum { PREFETCH_PRE, PREFETCH_POST, PREFETCH_NONE } BackwardPrefetch;
 
 typedef struct {
-    int version;                        /* 2: fully_shard, 1: FullyShardedDataParallel */
-    gboolean reshard_after_forward;     /* true for zero3, false for zero2 */
+    int version;                    /* 2: fully_shard, 1: FullyShardedDataParallel */
+    gboolean reshard_after_forward; /* true for zero3, false for zero2 */
+    gint64 reshard_group_size; /* FSDP2: ranks to reshard to after forward; 0: as before it */
     gboolean sync_every_micro_step;     /* reduce-scatter each micro-step (default) */
     int backward_prefetch_units;        /* FSDP2; 1 */
     int forward_prefetch_units;         /* FSDP2; 1: the host running ahead */

@@ -25,13 +25,23 @@ void training_ddp_resolve(const Experiment *experiment, DdpKnobs *ddp)
     ddp->find_unused_parameters = experiment_bool(experiment, "ddp.find_unused_parameters");
 }
 
+/* true, false, or an integer, of which 1 is false (_get_post_forward_mesh_info in
+ * torch/distributed/fsdp/_fully_shard/_fsdp_init.py); 0 is no integer that the key takes. */
+static void reshard_resolve(const Experiment *experiment, Strategy strategy, FsdpKnobs *fsdp)
+{
+    const char *name = "fsdp.reshard_after_forward";
+    const gint64 size = experiment_int(experiment, name);
+
+    fsdp->reshard_after_forward = strategy == STRATEGY_ZERO3;
+    fsdp->reshard_group_size = size > 1 ? size : 0;
+    if (experiment_is_set(experiment, name))
+        fsdp->reshard_after_forward = size > 1 || experiment_bool(experiment, name);
+}
+
 void training_fsdp_resolve(const Experiment *experiment, Strategy strategy, FsdpKnobs *fsdp)
 {
     fsdp->version = experiment_choice(experiment, "fsdp.version") == 0 ? 2 : 1;
-    fsdp->reshard_after_forward =
-        experiment_is_set(experiment, "fsdp.reshard_after_forward")
-            ? experiment_bool(experiment, "fsdp.reshard_after_forward")
-            : strategy == STRATEGY_ZERO3;
+    reshard_resolve(experiment, strategy, fsdp);
     fsdp->sync_every_micro_step = experiment_bool(experiment, "fsdp.sync_every_micro_step");
     fsdp->backward_prefetch_units =
         (int)experiment_int(experiment, "fsdp.backward_prefetch_units");

@@ -133,6 +133,7 @@ TESTS += $(C_TESTS) $(GOLDEN_TESTS) $(SCRIPT_TESTS)
 EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(TEST_FILES) \
 	%reldir%/golden.sh %reldir%/tap.sh %reldir%/cppcheck.cfg
 
+%canon_reldir%_test_knobs_SOURCES = %reldir%/test_knobs.c %reldir%/knob_runs.c %reldir%/knob_runs.h
 %canon_reldir%_test_replay_SOURCES = %reldir%/test_replay.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h
 %canon_reldir%_test_validate_SOURCES = %reldir%/test_validate.c %reldir%/validate_inputs.c \

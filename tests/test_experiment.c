@@ -73,6 +73,7 @@ static char *legal_value(const ExperimentKey *key)
     case KEY_INT:
         return g_strdup_printf("%" G_GINT64_FORMAT, (gint64)key->maximum);
     case KEY_INT_OR_AUTO:
+    case KEY_INT_OR_BOOL:
         return g_strdup("7");
     case KEY_DOUBLE:
         return g_strdup_printf("%.17g", key->maximum);
@@ -147,14 +148,16 @@ START_TEST(test_bad_numbers)
 {
     const ExperimentKey *key = &experiment_keys[_i];
     g_autofree char *name = g_strconcat(key->section, ".", key->key, NULL);
-    if (key->type != KEY_INT && key->type != KEY_DOUBLE && key->type != KEY_INT_OR_AUTO)
+    if (key->type != KEY_INT && key->type != KEY_DOUBLE && key->type != KEY_INT_OR_AUTO &&
+        key->type != KEY_INT_OR_BOOL)
         return;
 
     for (gsize i = 0; i < G_N_ELEMENTS(bad_numbers); i++) {
         g_autofree char *text =
             g_strdup_printf("\n[%s]\n%s = %s\n", key->section, key->key, bad_numbers[i]);
         g_autoptr(GError) error = NULL;
-        if (g_ascii_strtod(bad_numbers[i], NULL) == 1e20 && key->maximum >= 1e20)
+        if ((g_ascii_strtod(bad_numbers[i], NULL) == 1e20 && key->maximum >= 1e20) ||
+            (key->type == KEY_INT_OR_BOOL && strcmp(bad_numbers[i], "true") == 0))
             continue;
         ck_assert_msg(!load(text, NULL, &error), "%s took %s", name, bad_numbers[i]);
         g_autofree char *place = g_strdup_printf("%s:3: %s: ", file, name);
@@ -171,7 +174,7 @@ START_TEST(test_bad_words)
     g_autofree char *place = g_strdup_printf("-s %s.%s: must be ", key->section, key->key);
     const char *const overrides[] = {assignment, NULL};
     g_autoptr(GError) error = NULL;
-    if (key->type != KEY_CHOICE && key->type != KEY_BOOL)
+    if (key->type != KEY_CHOICE && key->type != KEY_BOOL && key->type != KEY_INT_OR_BOOL)
         return;
 
     ck_assert_ptr_null(experiment_load(NULL, overrides, &error));

@@ -3,176 +3,12 @@
  * changes with it and by how much, in numbers written out here from the framework's rules.
  * GPT-2 with 8 GPUs; "psi" counts its parameters. Knobs with tests of their own in
  * test_step_knobs.c and test_step_volumes.c are not repeated. */
-#include "predict.h"
+#include "knob_runs.h"
 
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define N_RANKS 8
-
-typedef struct {
-    Inputs *inputs;
-    Job *job;
-    const Schedule *schedule; /* rank 0's */
-} Run;
-
-static Experiment *experiment_of(const char *base, const char *change)
-{
-    g_autofree char *text = g_strdup_printf("model.config=workloads/models/gpt2.json "
-                                            "cluster.platform=dgx-a100-80gb %s %s",
-                                            base, change);
-    g_auto(GStrv) keys = g_strsplit(g_strstrip(text), " ", -1);
-    GError *error = NULL;
-    Experiment *experiment = experiment_load(NULL, (const char *const *)keys, &error);
-
-    ck_assert_msg(experiment != NULL, "%s", error ? error->message : "");
-    return experiment;
-}
-
-static Inputs *inputs_of(const char *base, const char *change)
-{
-    GError *error = NULL;
-    g_autoptr(Experiment) experiment = experiment_of(base, change);
-    Inputs *inputs = inputs_load(experiment, FALSE, FALSE, &error);
-
-    ck_assert_msg(inputs != NULL, "%s %s: %s", base, change, error ? error->message : "");
-    return inputs;
-}
-
-static Run run_open(const char *base, const char *change)
-{
-    GError *error = NULL;
-    Run run = {.inputs = inputs_of(base, change)};
-
-    run.job = predict_job(run.inputs, &error);
-    ck_assert_msg(run.job != NULL, "%s %s: %s", base, change, error ? error->message : "");
-    run.schedule = job_program(run.job, 0);
-    return run;
-}
-
-static void run_close(Run *run)
-{
-    job_free(run->job);
-    inputs_free(run->inputs);
-}
-
-/* ---- what is read of a schedule ---- */
-
-static double payload_bytes(const Run *run, int kind)
-{
-    double bytes = 0;
-
-    for (int i = 0; i < schedule_n_ops(run->schedule); i++) {
-        const Op *op = schedule_op(run->schedule, i);
-        if (op->kind == OP_COLLECTIVE && op->collective == (CollectiveKind)kind)
-            bytes += (double)op->payload_bytes;
-    }
-    return bytes;
-}
-
-static double n_collectives(const Run *run, int kind)
-{
-    int n = 0;
-
-    for (int i = 0; i < schedule_n_ops(run->schedule); i++) {
-        const Op *op = schedule_op(run->schedule, i);
-        n += op->kind == OP_COLLECTIVE && op->collective == (CollectiveKind)kind;
-    }
-    return n;
-}
-
-/* The largest of the kind, or the first. */
-static double largest_bytes(const Run *run, int kind)
-{
-    gint64 largest = 0;
-
-    for (int i = 0; i < schedule_n_ops(run->schedule); i++) {
-        const Op *op = schedule_op(run->schedule, i);
-        if (op->kind == OP_COLLECTIVE && op->collective == (CollectiveKind)kind)
-            largest = MAX(largest, op->payload_bytes);
-    }
-    return (double)largest;
-}
-
-static double first_bytes(const Run *run, int kind)
-{
-    for (int i = 0; i < schedule_n_ops(run->schedule); i++) {
-        const Op *op = schedule_op(run->schedule, i);
-        if (op->kind == OP_COLLECTIVE && op->collective == (CollectiveKind)kind)
-            return (double)op->payload_bytes;
-    }
-    return 0;
-}
-
-/* The most that blocks of a category take at once, with what is there between steps. */
-static double most_bytes(const Run *run, int category)
-{
-    gint64 alive = 0, most;
-
-    for (guint i = 0; i < run->schedule->persistent->len; i++) {
-        PersistentBlock b = g_array_index(run->schedule->persistent, PersistentBlock, i);
-        alive += (int)b.category == category ? b.bytes : 0;
-    }
-    most = alive;
-    for (int i = 0; i < schedule_n_ops(run->schedule); i++) {
-        const Op *op = schedule_op(run->schedule, i);
-        if ((int)op->category != category || (op->kind != OP_ALLOC && op->kind != OP_FREE))
-            continue;
-        alive += op->kind == OP_ALLOC ? op->bytes : -op->bytes;
-        most = MAX(most, alive);
-    }
-    return (double)most;
-}
-
-static double model_state_bytes(const Run *run, int ignored G_GNUC_UNUSED)
-{
-    return (double)run->schedule->model_state_bytes;
-}
-
-static double n_host_waits(const Run *run, int ignored G_GNUC_UNUSED)
-{
-    return run->schedule->host_waits->len;
-}
-
-/* The most blocks of a label that are there at once in a phase. */
-static double most_blocks(const Run *run, const char *label, Phase phase)
-{
-    int alive = 0, most = 0;
-
-    for (int i = 0; i < schedule_n_ops(run->schedule); i++) {
-        const Op *op = schedule_op(run->schedule, i);
-        const Op *block = op->kind == OP_FREE ? schedule_op(run->schedule, op->alloc) : op;
-        if ((op->kind != OP_ALLOC && op->kind != OP_FREE) ||
-            !g_str_has_prefix(schedule_label(run->schedule, block->label), label))
-            continue;
-        alive += op->kind == OP_ALLOC ? 1 : -1;
-        most = op->phase == phase ? MAX(most, alive) : most;
-    }
-    return most;
-}
-
-static double n_gathering(const Run *run, int phase)
-{
-    return most_blocks(run, "all_gather output", (Phase)phase);
-}
-
-static double n_unsharded(const Run *run, int phase)
-{
-    return most_blocks(run, "unsharded", (Phase)phase);
-}
-
-static double n_launches(const Run *run, int op_kind)
-{
-    double n = 0;
-
-    for (guint k = 0; k < run->schedule->kernels->len; k++) {
-        const Kernel *kernel = &g_array_index(run->schedule->kernels, Kernel, k);
-        n += (int)kernel->op == op_kind ? kernel_n_launches(kernel) : 0;
-    }
-    return n;
-}
 
 /* ---- the table ---- */
 
@@ -198,7 +34,7 @@ static double n_launches(const Run *run, int op_kind)
 
 typedef struct {
     const char *base, *change;
-    double (*read)(const Run *run, int argument);
+    double (*read)(const KnobRun *run, int argument);
     int argument;
     double psi, more; /* the reading changes by psi parameters, and by more */
 } Knob;
@@ -207,111 +43,129 @@ static const Knob knobs[] = {
     /* One bucket for all. With a cap of its own the first bucket is closed by the first
      * gradient that reaches it, block 11's c_attn, not by mlp.c_proj. ResNet-50's 26,560
      * channels are normalised: mean and variance each, and 53 counters. */
-    {DDP, "ddp.bucket_cap_mb=1e6", n_collectives, COLLECTIVE_ALL_REDUCE, 0, 1 - 13},
-    {DDP, "ddp.bucket_cap_mb=25", first_bytes, COLLECTIVE_ALL_REDUCE, 0,
+    {DDP, "ddp.bucket_cap_mb=1e6", knob_n_collectives, COLLECTIVE_ALL_REDUCE, 0, 1 - 13},
+    {DDP, "ddp.bucket_cap_mb=25", knob_first_bytes, COLLECTIVE_ALL_REDUCE, 0,
      4 * (768 + C_FC + 2 * 768 + ATTN_C_PROJ + 768 * 2304.0)},
-    {DDP, "ddp.first_bucket_bytes=1", first_bytes, COLLECTIVE_ALL_REDUCE, 0,
+    {DDP, "ddp.first_bucket_bytes=1", knob_first_bytes, COLLECTIVE_ALL_REDUCE, 0,
      -4 * (768 + 768 * 3072.0)},
-    {RESNET, "ddp.broadcast_buffers=false", payload_bytes, COLLECTIVE_BROADCAST, 0,
+    {RESNET, "ddp.broadcast_buffers=false", knob_payload_bytes, COLLECTIVE_BROADCAST, 0,
      -(4 * 2 * 26560 + 8 * 53)},
-    {DDP, "ddp.static_graph=true", n_collectives, COLLECTIVE_ALL_REDUCE, 0, 0},
-    {DDP, "ddp.gradient_as_bucket_view=true", most_bytes, MEMORY_COMMUNICATION_BUFFERS, -4, 0},
-    {DDP " training.strategy=zero1", "ddp.parameters_as_bucket_view=true", n_collectives,
-     COLLECTIVE_BROADCAST, 0, N_RANKS - 148},
+    {DDP, "ddp.static_graph=true", knob_n_collectives, COLLECTIVE_ALL_REDUCE, 0, 0},
+    {DDP, "ddp.gradient_as_bucket_view=true", knob_most_bytes, MEMORY_COMMUNICATION_BUFFERS, -4,
+     0},
+    {DDP " training.strategy=zero1", "ddp.parameters_as_bucket_view=true", knob_n_collectives,
+     COLLECTIVE_BROADCAST, 0, KNOB_N_RANKS - 148},
 
     /* The root is gathered once, a block twice, everything reduced once; wte is padded to
      * 50,264 rows. */
-    {FSDP, "fsdp.reshard_after_forward=false", payload_bytes, COLLECTIVE_ALL_GATHER, 0,
+    {FSDP, "fsdp.reshard_after_forward=false", knob_payload_bytes, COLLECTIVE_ALL_GATHER, 0,
      -2 * 12 * BLOCK},
-    {FSDP, "fsdp.wrap=none", n_collectives, COLLECTIVE_ALL_GATHER, 0, 1 - 25},
-    {FSDP, "training.reduce_dtype=fp32", payload_bytes, COLLECTIVE_REDUCE_SCATTER, 2,
+    /* An integer: a copy of 1/4 between forward and backward, which gathers among those four. 1
+     * is false, all ranks are true. */
+    {FSDP, "fsdp.reshard_after_forward=4", knob_held_bytes, MEMORY_GATHERED_PARAMETERS, 0,
+     2 * 12 * BLOCK / 4},
+    {FSDP, "fsdp.reshard_after_forward=4", knob_gathered_apart_bytes, PHASE_BACKWARD, 0,
+     2 * 12 * BLOCK},
+    {FSDP, "fsdp.reshard_after_forward=4", knob_gathered_apart_bytes, PHASE_FORWARD, 0, 0},
+    {FSDP, "fsdp.reshard_after_forward=4", knob_payload_bytes, COLLECTIVE_ALL_GATHER, 0, 0},
+    {FSDP, "fsdp.reshard_after_forward=4", knob_payload_bytes, COLLECTIVE_REDUCE_SCATTER, 0, 0},
+    {FSDP, "fsdp.reshard_after_forward=1", knob_held_bytes, MEMORY_GATHERED_PARAMETERS, 0,
+     2 * 12 * BLOCK},
+    {FSDP, "fsdp.reshard_after_forward=8", knob_gathered_apart_bytes, PHASE_BACKWARD, 0, 0},
+    {FSDP " fsdp.shard_group_size=4", "fsdp.reshard_after_forward=2", knob_held_bytes,
+     MEMORY_GATHERED_PARAMETERS, 0, 2 * 12 * BLOCK / 2},
+    {FSDP, "fsdp.wrap=none", knob_n_collectives, COLLECTIVE_ALL_GATHER, 0, 1 - 25},
+    {FSDP, "training.reduce_dtype=fp32", knob_payload_bytes, COLLECTIVE_REDUCE_SCATTER, 2,
      2 * 7 * 768},
-    {FSDP, "training.reduce_dtype=fp32", payload_bytes, COLLECTIVE_ALL_GATHER, 0, 0},
-    {FSDP, "training.precision=fp32", payload_bytes, COLLECTIVE_ALL_GATHER, 2,
+    {FSDP, "training.reduce_dtype=fp32", knob_payload_bytes, COLLECTIVE_ALL_GATHER, 0, 0},
+    {FSDP, "training.precision=fp32", knob_payload_bytes, COLLECTIVE_ALL_GATHER, 2,
      2 * (7 * 768 + 12 * BLOCK)},
     /* Forward keeps the last output until the next copy-out; backward frees it at once. */
-    {FSDP, "fsdp.forward_prefetch_units=4", n_gathering, PHASE_FORWARD, 0, 4 - 2},
-    {FSDP, "fsdp.backward_prefetch_units=3", n_gathering, PHASE_BACKWARD, 0, 3 - 1},
-    {FSDP, "fsdp.backward_prefetch_units=0", n_gathering, PHASE_BACKWARD, 0, 0},
-    {FSDP1, "fsdp.forward_prefetch=true", n_unsharded, PHASE_FORWARD, 0, 1},
-    {FSDP1, "fsdp.backward_prefetch=post", n_unsharded, PHASE_BACKWARD, 0, -1},
-    {FSDP1, "fsdp.backward_prefetch=none", n_unsharded, PHASE_BACKWARD, 0, -1},
+    {FSDP, "fsdp.forward_prefetch_units=4", knob_n_gathering, PHASE_FORWARD, 0, 4 - 2},
+    {FSDP, "fsdp.backward_prefetch_units=3", knob_n_gathering, PHASE_BACKWARD, 0, 3 - 1},
+    {FSDP, "fsdp.backward_prefetch_units=0", knob_n_gathering, PHASE_BACKWARD, 0, 0},
+    {FSDP1, "fsdp.forward_prefetch=true", knob_n_unsharded, PHASE_FORWARD, 0, 1},
+    {FSDP1, "fsdp.backward_prefetch=post", knob_n_unsharded, PHASE_BACKWARD, 0, -1},
+    {FSDP1, "fsdp.backward_prefetch=none", knob_n_unsharded, PHASE_BACKWARD, 0, -1},
     /* From block 2 on in forward, and all but the second block of backward. */
-    {FSDP1, "fsdp.limit_all_gathers=false", n_host_waits, 0, 0, -(10 + 11)},
+    {FSDP1, "fsdp.limit_all_gathers=false", knob_n_host_waits, 0, 0, -(10 + 11)},
 
     /* Compiled, gelu_new's chain of eight kernels a block is one of a fused kind. */
-    {DDP, "training.compile=true", n_launches, KERNEL_GELU_PYTHON_FORWARD, 0, -12 * 8},
+    {DDP, "training.compile=true", knob_n_launches, KERNEL_GELU_PYTHON_FORWARD, 0, -12 * 8},
 
-    {DEEPSPEED("zero2"), "deepspeed.communication_data_type=fp32", payload_bytes,
+    {DEEPSPEED("zero2"), "deepspeed.communication_data_type=fp32", knob_payload_bytes,
      COLLECTIVE_ALL_REDUCE, 2, 0},
-    {DEEPSPEED("zero2"), ZERO "contiguous_gradients=false", most_bytes,
+    {DEEPSPEED("zero2"), ZERO "contiguous_gradients=false", knob_most_bytes,
      MEMORY_COMMUNICATION_BUFFERS, 0, -2 * 5e8},
-    {DEEPSPEED("zero2"), ZERO "overlap_comm=true", most_bytes, MEMORY_COMMUNICATION_BUFFERS, 0,
-     2 * 5e8},
+    {DEEPSPEED("zero2"), ZERO "overlap_comm=true", knob_most_bytes,
+     MEMORY_COMMUNICATION_BUFFERS, 0, 2 * 5e8},
     /* Two buckets of five to six blocks, one of the rest, and wte alone. */
-    {DEEPSPEED("zero2"), ZERO "reduce_bucket_size=40000000", n_collectives,
+    {DEEPSPEED("zero2"), ZERO "reduce_bucket_size=40000000", knob_n_collectives,
      COLLECTIVE_ALL_REDUCE, 0, 4 - 1},
-    {DEEPSPEED("zero2"), ZERO "reduce_bucket_size=40000000", largest_bytes,
+    {DEEPSPEED("zero2"), ZERO "reduce_bucket_size=40000000", knob_largest_bytes,
      COLLECTIVE_ALL_REDUCE, -2, 2 * WTE},
-    {DEEPSPEED("zero2"), ZERO "reduce_scatter=false", payload_bytes, COLLECTIVE_ALL_REDUCE, 0,
-     0},
-    {DEEPSPEED("zero2"), ZERO "reduce_scatter=false", n_launches, KERNEL_COPY, 0, -1},
+    {DEEPSPEED("zero2"), ZERO "reduce_scatter=false", knob_payload_bytes, COLLECTIVE_ALL_REDUCE,
+     0, 0},
+    {DEEPSPEED("zero2"), ZERO "reduce_scatter=false", knob_n_launches, KERNEL_COPY, 0, -1},
     {DEEPSPEED("zero1") " " ZERO "reduce_scatter=false", "deepspeed.prescale_gradients=true",
-     n_launches, KERNEL_SCALE, 0, 0},
+     knob_n_launches, KERNEL_SCALE, 0, 0},
     {DEEPSPEED("zero1") " " ZERO "reduce_scatter=false",
-     "deepspeed.gradient_predivide_factor=2", n_launches, KERNEL_SCALE, 0, 1},
+     "deepspeed.gradient_predivide_factor=2", knob_n_launches, KERNEL_SCALE, 0, 1},
     /* The owners that each of 13 buckets touches: one or two neighbours, or nearly all. */
-    {TO_OWNERS, ZERO "round_robin_gradients=true", n_collectives, COLLECTIVE_REDUCE, 0,
+    {TO_OWNERS, ZERO "round_robin_gradients=true", knob_n_collectives, COLLECTIVE_REDUCE, 0,
      64 - 20},
-    {TO_OWNERS, ZERO "round_robin_gradients=true", payload_bytes, COLLECTIVE_REDUCE, 0, 0},
+    {TO_OWNERS, ZERO "round_robin_gradients=true", knob_payload_bytes, COLLECTIVE_REDUCE, 0, 0},
     /* 50 large weights, gathered one after the other or in three lots; max_live_parameters
      * holds prefetching up, and no more. Reusing nothing, the tied wte is gathered four times.
      * The 98 small tensors that nothing keeps come with the rest. */
-    {DEEPSPEED("zero3"), ZERO "stage3_prefetch_bucket_size=0", n_collectives,
+    {DEEPSPEED("zero3"), ZERO "stage3_prefetch_bucket_size=0", knob_n_collectives,
      COLLECTIVE_ALL_GATHER, 0, 50 - 3},
     {DEEPSPEED("zero3") " " ZERO "stage3_prefetch_bucket_size=0",
-     ZERO "stage3_max_reuse_distance=0", payload_bytes, COLLECTIVE_ALL_GATHER, 2,
+     ZERO "stage3_max_reuse_distance=0", knob_payload_bytes, COLLECTIVE_ALL_GATHER, 2,
      -2 * SMALL + 2 * 2 * WTE},
-    {DEEPSPEED("zero3"), ZERO "stage3_max_live_parameters=1", n_collectives,
+    {DEEPSPEED("zero3"), ZERO "stage3_max_live_parameters=1", knob_n_collectives,
      COLLECTIVE_ALL_GATHER, 0, 50 - 3},
-    {DEEPSPEED("zero3"), ZERO "stage3_model_persistence_threshold=0", n_collectives,
+    {DEEPSPEED("zero3"), ZERO "stage3_model_persistence_threshold=0", knob_n_collectives,
      COLLECTIVE_ALL_GATHER, 0, -98},
-    {DEEPSPEED("zero3"), ZERO "sub_group_size=1", n_collectives, COLLECTIVE_ALL_REDUCE, 0,
+    {DEEPSPEED("zero3"), ZERO "sub_group_size=1", knob_n_collectives, COLLECTIVE_ALL_REDUCE, 0,
      148 - 1},
-    {DEEPSPEED("zero3"), ZERO "reduce_scatter=false", n_collectives, COLLECTIVE_REDUCE_SCATTER,
-     0, -1},
-    {DEEPSPEED("zero3"), ZERO "reduce_scatter=false", payload_bytes, COLLECTIVE_ALL_REDUCE, 2,
-     0},
+    {DEEPSPEED("zero3"), ZERO "reduce_scatter=false", knob_n_collectives,
+     COLLECTIVE_REDUCE_SCATTER, 0, -1},
+    {DEEPSPEED("zero3"), ZERO "reduce_scatter=false", knob_payload_bytes, COLLECTIVE_ALL_REDUCE,
+     2, 0},
 
     /* BF16_Optimizer in the place of stage 1: fp32 gradients of the whole model; one all-reduce
      * in 16 bit, and no scalar for the norm. */
-    {DEEPSPEED("zero1"), FP32_SUMS, model_state_bytes, 0, 4, 0},
-    {DEEPSPEED("zero1"), FP32_SUMS, payload_bytes, COLLECTIVE_ALL_REDUCE, 0, -4},
-    {DEEPSPEED("zero1"), FP32_SUMS, n_collectives, COLLECTIVE_ALL_REDUCE, 0, -1},
-    {DEEPSPEED("zero1"), FP32_SUMS, payload_bytes, COLLECTIVE_ALL_GATHER, 0, 0},
-    {DEEPSPEED("zero1") " " FP32_SUMS, "deepspeed.communication_data_type=fp32", payload_bytes,
-     COLLECTIVE_ALL_REDUCE, 2, 0},
-    {DEEPSPEED("zero1") " " FP32_SUMS, "training.gradient_accumulation=4", payload_bytes,
+    {DEEPSPEED("zero1"), FP32_SUMS, knob_model_state_bytes, 0, 4, 0},
+    {DEEPSPEED("zero1"), FP32_SUMS, knob_payload_bytes, COLLECTIVE_ALL_REDUCE, 0, -4},
+    {DEEPSPEED("zero1"), FP32_SUMS, knob_n_collectives, COLLECTIVE_ALL_REDUCE, 0, -1},
+    {DEEPSPEED("zero1"), FP32_SUMS, knob_payload_bytes, COLLECTIVE_ALL_GATHER, 0, 0},
+    {DEEPSPEED("zero1") " " FP32_SUMS, "deepspeed.communication_data_type=fp32",
+     knob_payload_bytes, COLLECTIVE_ALL_REDUCE, 2, 0},
+    {DEEPSPEED("zero1") " " FP32_SUMS, "training.gradient_accumulation=4", knob_payload_bytes,
      COLLECTIVE_ALL_REDUCE, 0, 0},
     /* Of a release that had it, stage 0 is sharded: 16 bytes a parameter become 8 + 12/N, and
      * parameters are gathered. */
-    {DEEPSPEED("ddp"), "deepspeed.version=0.17.5", model_state_bytes, 0,
-     8 + 12.0 / N_RANKS - 16, 0},
-    {DEEPSPEED("ddp"), "deepspeed.version=0.17.5", payload_bytes, COLLECTIVE_ALL_GATHER, 2, 0},
-    {DEEPSPEED("ddp"), "deepspeed.version=0.17.5", payload_bytes, COLLECTIVE_ALL_REDUCE, 0, 0},
+    {DEEPSPEED("ddp"), "deepspeed.version=0.17.5", knob_model_state_bytes, 0,
+     8 + 12.0 / KNOB_N_RANKS - 16, 0},
+    {DEEPSPEED("ddp"), "deepspeed.version=0.17.5", knob_payload_bytes, COLLECTIVE_ALL_GATHER, 2,
+     0},
+    {DEEPSPEED("ddp"), "deepspeed.version=0.17.5", knob_payload_bytes, COLLECTIVE_ALL_REDUCE, 0,
+     0},
     /* Accumulation in fp32 elsewhere: whole with stage 1 in fp16 (the gradients themselves then
      * come and go), sharded with stage 3, and not at all with stage 2. */
     {"training.framework=deepspeed training.precision=fp16 training.strategy=zero1", FP32_SUMS,
-     model_state_bytes, 0, 2, 0},
-    {DEEPSPEED("zero3"), FP32_SUMS, model_state_bytes, 0, 2.0 / N_RANKS, 0},
-    {DEEPSPEED("zero3"), FP32_SUMS, payload_bytes, COLLECTIVE_REDUCE_SCATTER, 0, 0},
-    {DEEPSPEED("zero2"), FP32_SUMS, model_state_bytes, 0, 0, 0},
+     knob_model_state_bytes, 0, 2, 0},
+    {DEEPSPEED("zero3"), FP32_SUMS, knob_model_state_bytes, 0, 2.0 / KNOB_N_RANKS, 0},
+    {DEEPSPEED("zero3"), FP32_SUMS, knob_payload_bytes, COLLECTIVE_REDUCE_SCATTER, 0, 0},
+    {DEEPSPEED("zero2"), FP32_SUMS, knob_model_state_bytes, 0, 0, 0},
 };
 
 START_TEST(test_knob)
 {
     const Knob *knob = &knobs[_i];
-    Run base = run_open(knob->base, ""), changed = run_open(knob->base, knob->change);
+    KnobRun base = knob_run_open(knob->base, ""),
+            changed = knob_run_open(knob->base, knob->change);
     double psi = (double)base.inputs->model->n_parameters;
     double expected = knob->psi * psi + knob->more;
     double difference =
@@ -319,8 +173,33 @@ START_TEST(test_knob)
 
     ck_assert_msg(fabs(difference - expected) < 1, "%s, %s: %.15g, not %.15g", knob->base,
                   knob->change, difference, expected);
-    run_close(&base);
-    run_close(&changed);
+    knob_run_close(&base);
+    knob_run_close(&changed);
+}
+END_TEST
+
+/* What the framework would refuse is refused when the step is built. */
+static const struct {
+    const char *change, *message;
+} refused[] = {
+    {"fsdp.reshard_after_forward=3",
+     "fsdp.reshard_after_forward: 3 doesn't divide the 8 ranks of a shard group"},
+    {"fsdp.reshard_after_forward=16",
+     "fsdp.reshard_after_forward: 16 doesn't divide the 8 ranks of a shard group"},
+    {"fsdp.reshard_after_forward=4 fsdp.version=1",
+     "fsdp.reshard_after_forward: 4 is FSDP2's: FSDP1 takes true or false"},
+    {"fsdp.reshard_after_forward=4 fsdp.fp8_all_gather=true",
+     "fsdp.reshard_after_forward: 4 can't be with fsdp.fp8_all_gather: say true"},
+};
+
+START_TEST(test_refused)
+{
+    GError *error = NULL;
+    g_autoptr(Inputs) inputs = knob_inputs(FSDP, refused[_i].change);
+
+    ck_assert_ptr_null(predict_job(inputs, &error));
+    ck_assert_str_eq(error->message, refused[_i].message);
+    g_error_free(error);
 }
 END_TEST
 
@@ -331,6 +210,7 @@ int main(void)
 
     tcase_set_timeout(tcase, 240);
     tcase_add_loop_test(tcase, test_knob, 0, G_N_ELEMENTS(knobs));
+    tcase_add_loop_test(tcase, test_refused, 0, G_N_ELEMENTS(refused));
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
