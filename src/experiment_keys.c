@@ -71,7 +71,12 @@ const ExperimentKey experiment_keys[] = {
     {"ddp", "no_sync", KEY_BOOL, NULL, 0, 0, "true", "only the last micro-step reduces"},
     {"ddp", "parameters_as_bucket_view", KEY_BOOL, NULL, 0, 0, "false", "ZeroRedundancyOptimizer: one flat broadcast a rank"},
 
-    {"ddp", "comm_hook", KEY_CHOICE, "none|bf16_compress|fp16_compress", 0, 0, "none", "what a bucket becomes on the wire"},
+    {"ddp", "comm_hook", KEY_CHOICE, "none|bf16_compress|fp16_compress|powerSGD|batched_powerSGD|post_localSGD", 0, 0, "none", "what a bucket becomes on the wire"},
+    {"ddp", "matrix_approximation_rank", KEY_INT, NULL, 1, 1e6, "1", "PowerSGD: columns of a matrix's two factors"},
+    {"ddp", "min_compression_rate", KEY_DOUBLE, NULL, 0, 1e9, "2", "PowerSGD: smaller savings aren't made"},
+    {"ddp", "start_powerSGD_iter", KEY_INT, NULL, 0, MAX_BYTES, "1000", "PowerSGD begins then; results are of steps after that"},
+    {"ddp", "use_error_feedback", KEY_BOOL, NULL, 0, 0, "true", "PowerSGD: what compression loses is added to the next gradients"},
+    {"ddp", "warm_start", KEY_BOOL, NULL, 0, 0, "true", "PowerSGD: factors start from the last step's"},
     {"ddp", "static_graph", KEY_BOOL, NULL, 0, 0, "false", "the graph never changes"},
     {"ddp", "find_unused_parameters", KEY_BOOL, NULL, 0, 0, "false", "no bucket rebuild; a bitmap is reduced"},
     {"ddp", "mixed_precision", KEY_CHOICE, "none|bf16|fp16", 0, 0, "none", "native mixed precision: param_dtype"},

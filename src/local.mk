@@ -54,9 +54,11 @@ libzerosim_a_SOURCES += \
 	%reldir%/schedule.c %reldir%/schedule.h %reldir%/schedule_job.c %reldir%/bucket.c \
 	%reldir%/bucket.h %reldir%/step.c %reldir%/step.h %reldir%/step_ddp.c \
 	%reldir%/step_deepspeed.c %reldir%/step_deepspeed.h %reldir%/step_deepspeed_bf16.c \
+	%reldir%/step_ddp_powersgd.c %reldir%/step_ddp_powersgd.h \
 	%reldir%/step_deepspeed0.c %reldir%/step_deepspeed12.c %reldir%/step_deepspeed3.c %reldir%/step_deepspeed3.h \
-	%reldir%/step_deepspeed3_fetch.c %reldir%/step_deepspeed3_groups.c \
-	%reldir%/step_deepspeed3_trace.c %reldir%/step_fsdp.h \
+	%reldir%/step_deepspeed3_fetch.c %reldir%/step_deepspeed3_gather.c \
+	%reldir%/step_deepspeed3_groups.c %reldir%/step_deepspeed3_leaf.c \
+	%reldir%/step_deepspeed3_quantized.c %reldir%/step_deepspeed3_trace.c %reldir%/step_fsdp.h \
 	%reldir%/step_fsdp1.c \
 	%reldir%/step_fsdp2.c %reldir%/step_fsdp_unit.c %reldir%/step_fsdp_wrap.c \
 	%reldir%/step_ops.c \

@@ -141,6 +141,19 @@ static gboolean model_hidden_size(const Inputs *inputs, gint64 *hidden_size, GEr
     return TRUE;
 }
 
+/* 0: nodes have different numbers of GPUs. */
+static int ranks_per_node(const Cluster *cluster)
+{
+    g_autofree int *n_ranks = g_new0(int, cluster->n_nodes);
+
+    for (int rank = 0; rank < cluster_n_ranks(cluster); rank++)
+        n_ranks[cluster_gpu(cluster, rank)->node]++;
+    for (int node = 1; node < cluster->n_nodes; node++)
+        if (n_ranks[node] != n_ranks[0])
+            return 0;
+    return n_ranks[0];
+}
+
 static gboolean training_read(Inputs *inputs, GError **error)
 {
     gint64 hidden_size;
@@ -151,6 +164,7 @@ static gboolean training_read(Inputs *inputs, GError **error)
                                       hidden_size, inputs->comparing, inputs->warnings, error);
     if (inputs->training == NULL)
         return FALSE;
+    inputs->training->ranks_per_node = ranks_per_node(inputs->cluster);
     DType compute = inputs->training->precision.compute;
     if (inputs->profile->peak_flop_per_s[compute] > 0)
         return TRUE;

@@ -13,7 +13,7 @@ static const char *const stream_names[N_STREAMS] = {
     [STREAM_COMPUTE] = "compute", [STREAM_ALL_GATHER] = "all_gather",
     [STREAM_REDUCE] = "reduce",   [STREAM_NCCL] = "nccl",
     [STREAM_NCCL_2] = "nccl_2",   [STREAM_NCCL_3] = "nccl_3",
-    [STREAM_NCCL_4] = "nccl_4",
+    [STREAM_NCCL_4] = "nccl_4",   [STREAM_NCCL_5] = "nccl_5",
 };
 
 static const char *const phase_names[N_PHASES] = {

@@ -31,6 +31,7 @@ typedef enum {
     STREAM_NCCL_2,
     STREAM_NCCL_3,
     STREAM_NCCL_4,
+    STREAM_NCCL_5,
     N_STREAMS
 } Stream;
 

@@ -366,6 +366,9 @@ Job *step_build(const Model *model, const Training *training, const Profile *pro
     if (hooks_of(training)->add_communicators &&
         !hooks_of(training)->add_communicators(job, training, error))
         return NULL;
+    if (hooks_of(training)->check &&
+        !hooks_of(training)->check(model, training, n_ranks, error))
+        return NULL;
     for (int rank = 0; rank < n_ranks; rank++) {
         char *share = share_of(training, model, owners, rank);
         gpointer found;
@@ -386,6 +389,11 @@ Job *step_build(const Model *model, const Training *training, const Profile *pro
                      .hooks = hooks_of(training)};
         Schedule *schedule = program_build(&step);
         g_ptr_array_add(job->programs, schedule);
+        if (step.refusal) {
+            g_set_error_literal(error, ZEROSIM_ERROR, ERROR_INPUT, step.refusal);
+            g_free(step.refusal);
+            return NULL;
+        }
         if (!schedule_validate(schedule, error))
             return NULL;
     }

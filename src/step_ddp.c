@@ -5,6 +5,7 @@
  * torch/distributed/optim/zero_redundancy_optimizer.py. The steady step: buckets are rebuilt.
  */
 #include "bucket.h"
+#include "step_ddp_powersgd.h"
 #include "step_walk.h"
 
 #include <string.h>
@@ -167,6 +168,8 @@ static void ddp_start(Step *step)
             ddp->bucket_of[bucket->parameters[i]] = (int)b;
     }
     persistent_memory(step);
+    if (knobs->powersgd.enabled && wrapped(step))
+        powersgd_persistent(step, ddp->buckets);
 }
 
 /* The 16-bit copies are made on a stream of their own before forward. */
@@ -235,6 +238,10 @@ static void bucket_launch(Step *step, guint b)
     g_autofree char *name = g_strdup_printf("bucket %u", b);
     gint64 bytes = g_array_index(ddp->buckets, Bucket, b).bytes;
 
+    if (step->training->ddp.powersgd.enabled) {
+        ddp->reduced[b] = powersgd_reduce(step, &g_array_index(ddp->buckets, Bucket, b), name);
+        return;
+    }
     if (compresses(step)) {
         ddp->compressed[b] = step_alloc(step, STREAM_COMPUTE, "compressed", name,
                                         MEMORY_TEMPORARIES, bucket_wire_bytes(step, b));

@@ -56,6 +56,8 @@ static void persistent_memory(Step *step)
             step->schedule, "secondary partitions", MEMORY_PARAMETERS,
             step_ceil_divide(step->model->n_parameters, knobs_of(step)->hpz_partition_size) *
                 dtype_bytes(precision->parameter));
+    schedule_persistent(step->schedule, "LoCo's errors", MEMORY_COMMUNICATION_BUFFERS,
+                        zero3_loco_bytes(step));
     if (knobs_of(step)->contiguous_gradients)
         schedule_persistent(step->schedule, "ipg buffer", MEMORY_COMMUNICATION_BUFFERS,
                             knobs_of(step)->reduce_bucket_size *
@@ -111,40 +113,90 @@ static gint64 bucket_gathered_numel(const Step *step, const GArray *bucket)
     return numel;
 }
 
-/* The reduced partition is written to the gradient buffer, or added to earlier micro-steps', in
- * the buffer's type. */
-static void partition_store(Step *step, Stream stream, gint64 numel)
+/* partition_grads: each reduced partition is written to the gradient buffer, or added to
+ * earlier micro-steps', in the buffer's type. */
+static void partitions_store(Step *step, Stream stream)
 {
-    DType from = step->training->precision.gradient, to = knobs_of(step)->grad_accum_dtype;
-    gint64 bytes = numel * dtype_bytes(to);
-    int cast = -1;
+    const Zero3 *zero = step->state;
+    const DType from = step->training->precision.gradient,
+                to = knobs_of(step)->grad_accum_dtype;
+    const gboolean adds = step->micro_step > 0, casts = from != to;
+    g_autoptr(GArray) kernels = g_array_new(FALSE, FALSE, sizeof(Kernel));
+    gint64 total = 0;
 
-    if (step->micro_step == 0 && from == to) {
-        step_stream_kernel(step, stream, "keep", "gradient partitions", KERNEL_COPY, bytes);
-        return;
+    for (guint i = 0; i < zero->bucket->len; i++) {
+        gint64 numel = zero3_partition_numel(step, g_array_index(zero->bucket, int, i));
+        const Kernel cast = {KERNEL_CAST, to, {numel, dtype_bytes(from), dtype_bytes(to)}};
+        const Kernel store = {
+            adds ? KERNEL_ACCUMULATE : KERNEL_COPY, DTYPE_FP32, {numel * dtype_bytes(to)}};
+        total += numel;
+        if (casts)
+            g_array_append_val(kernels, cast);
+        if (adds || !casts)
+            g_array_append_val(kernels, store);
     }
-    if (from != to) {
-        if (step->micro_step > 0)
-            cast = step_alloc(step, stream, "cast", "gradient partitions", MEMORY_TEMPORARIES,
-                              bytes);
-        step_cast(step, stream, step->micro_step > 0 ? "cast" : "keep", "gradient partitions",
-                  numel, from, to);
-    }
-    if (step->micro_step > 0)
-        step_stream_kernel(step, stream, "accumulate", "gradient partitions", KERNEL_ACCUMULATE,
-                           bytes);
+    int cast = step_alloc(step, stream, "cast", "gradient partitions", MEMORY_TEMPORARIES,
+                          casts && adds ? total * dtype_bytes(to) : 0);
+    step_compute(step, stream, adds ? "accumulate" : "keep", "gradient partitions",
+                 (const Kernel *)(void *)kernels->data, (int)kernels->len);
     step_release(step, stream, &cast);
 }
 
 /* reduce_scatter_coalesced: pieces are interleaved by owner into a temporary, divided, and
- * reduce-scattered; reduce_scatter = false all-reduces and slices. */
+ * reduce-scattered. */
+static void bucket_scatter(Step *step, Stream stream)
+{
+    const Zero3 *zero = step->state;
+    gint64 bytes = bucket_gathered_numel(step, zero->bucket) *
+                   dtype_bytes(step->training->precision.reduce);
+    int interleaved =
+        step_alloc(step, stream, "interleaved", "bucket", MEMORY_TEMPORARIES, bytes);
+
+    step_stream_kernel(step, stream, "interleave", "bucket", KERNEL_COPY, bytes);
+    step_stream_kernel(step, stream, "divide", "bucket", KERNEL_SCALE, bytes);
+    schedule_wait(step->schedule, stream,
+                  step_collective_on(step, zero3_shards(step), stream, "reduce_scatter",
+                                     "bucket", COLLECTIVE_REDUCE_SCATTER, bytes, 0));
+    partitions_store(step, stream);
+    step_release(step, stream, &interleaved);
+}
+
+/* __avg_scatter_contiguous_grads, with reduce_scatter = false: the ipg buffer itself. */
+static void bucket_all_reduce(Step *step, Stream stream)
+{
+    const Zero3 *zero = step->state;
+    gint64 bytes = zero->bucket_numel * dtype_bytes(step->training->precision.reduce);
+
+    step_stream_kernel(step, stream, "divide", "bucket", KERNEL_SCALE, bytes);
+    schedule_wait(step->schedule, stream,
+                  step_collective_on(step, zero3_shards(step), stream, "all_reduce", "bucket",
+                                     COLLECTIVE_ALL_REDUCE, bytes, 0));
+    partitions_store(step, stream);
+}
+
+/* all_to_all_quant_reduce: tensor by tensor, smaller ds_id first. */
+static void bucket_reduce_quantized(Step *step, Stream stream)
+{
+    const Zero3 *zero = step->state;
+
+    for (guint i = zero->bucket->len; i > 0; i--)
+        zero3_reduce_quantized(step, stream, g_array_index(zero->bucket, int, i - 1));
+    partitions_store(step, stream);
+}
+
+/* A bucket that isn't in the ipg buffer is never all-reduced. */
+static gboolean all_reduces(const Step *step)
+{
+    const Zero3 *zero = step->state;
+
+    return !knobs_of(step)->reduce_scatter && knobs_of(step)->contiguous_gradients &&
+           zero->bucket_numel <= knobs_of(step)->reduce_bucket_size;
+}
+
 static void bucket_reduce(Step *step)
 {
     Zero3 *zero = step->state;
     Stream stream = reduce_stream(step);
-    gint64 numel = bucket_gathered_numel(step, zero->bucket);
-    gint64 bytes = numel * dtype_bytes(step->training->precision.reduce);
-    gboolean scatter = knobs_of(step)->reduce_scatter;
 
     if (zero->bucket->len == 0)
         return;
@@ -153,16 +205,12 @@ static void bucket_reduce(Step *step)
                            GPOINTER_TO_INT(g_queue_pop_head(zero->reduce_events)));
     if (stream != STREAM_COMPUTE)
         schedule_wait_stream(step->schedule, stream, STREAM_COMPUTE);
-    int interleaved =
-        step_alloc(step, stream, "interleaved", "bucket", MEMORY_TEMPORARIES, bytes);
-    step_stream_kernel(step, stream, "interleave", "bucket", KERNEL_COPY, bytes);
-    step_stream_kernel(step, stream, "divide", "bucket", KERNEL_SCALE, bytes);
-    int reduced = step_collective_on(
-        step, zero3_shards(step), stream, scatter ? "reduce_scatter" : "all_reduce", "bucket",
-        scatter ? COLLECTIVE_REDUCE_SCATTER : COLLECTIVE_ALL_REDUCE, bytes, 0);
-    schedule_wait(step->schedule, stream, reduced);
-    partition_store(step, stream, numel / zero3_n_shards(step));
-    step_release(step, stream, &interleaved);
+    if (all_reduces(step))
+        bucket_all_reduce(step, stream);
+    else if (zero3_reduces_quantized(step))
+        bucket_reduce_quantized(step, stream);
+    else
+        bucket_scatter(step, stream);
     g_queue_push_tail(zero->reduce_events, GINT_TO_POINTER(step->schedule->last_op[stream]));
     for (guint i = 0; i < zero->bucket->len; i++)
         step_release(step, stream, &step->gradient[g_array_index(zero->bucket, int, i)]);
@@ -199,8 +247,8 @@ static void replicas_reduce(Step *step)
     if (knobs_of(step)->mics_shard_size <= 0 || !step->last_micro_step)
         return;
     int reduced = step_collective_on(
-        step, 2, reduce_stream(step), "all_reduce", "gradient partitions",
-        COLLECTIVE_ALL_REDUCE,
+        step, zero3_communicator(step, "replicate"), reduce_stream(step), "all_reduce",
+        "gradient partitions", COLLECTIVE_ALL_REDUCE,
         partition_total(step) * dtype_bytes(step->training->precision.reduce), 0);
     schedule_host_wait(step->schedule, reduced);
 }
@@ -241,8 +289,9 @@ static void sub_group_update(Step *step, gint64 numel)
  * synchronised. */
 static void persistent_gather(Step *step)
 {
-    const Zero3 *zero = step->state;
+    Zero3 *zero = step->state;
 
+    coordinator_invalidate_secondary(step, zero->coordinator);
     for (guint p = 0; p < step->model->parameters->len; p++)
         if (zero->coordinator->persistent[p])
             step_collective_on(step, zero3_shards(step), STREAM_COMPUTE, "all_gather",
@@ -300,6 +349,7 @@ static void zero3_finish(Step *step)
 
 const StepHooks step_deepspeed3_hooks = {
     .add_communicators = zero3_add_communicators,
+    .check = zero3_check,
     .start = zero3_start,
     .begin_micro_step = zero3_begin_micro_step,
     .before_forward = zero3_fetch,

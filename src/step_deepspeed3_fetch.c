@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Fetch, prefetch and release of ZeRO-3 parameters, module by module. Source:
- * deepspeed/runtime/zero/partitioned_param_coordinator.py (PartitionedParameterCoordinator) and
- * partition_parameters.py (AllGatherCoalescedHandle). */
+ * deepspeed/runtime/zero/partitioned_param_coordinator.py (PartitionedParameterCoordinator). A
+ * fetch itself is step_deepspeed3_gather.c. */
 #include "step_deepspeed3.h"
+
+#include <string.h>
 
 /* __max_ongoing_fetch_events in the coordinator. */
 #define MAX_ONGOING_FETCH_EVENTS 2
-
-static Stream gather_stream(const Step *step)
-{
-    return knobs_of(step)->overlap_comm ? STREAM_ALL_GATHER : STREAM_COMPUTE;
-}
 
 gint64 zero3_partition_numel(const Step *step, int parameter)
 {
@@ -20,14 +17,6 @@ gint64 zero3_partition_numel(const Step *step, int parameter)
 gint64 zero3_gathered_numel(const Step *step, int parameter)
 {
     return zero3_partition_numel(step, parameter) * zero3_n_shards(step);
-}
-
-static void gather_free(gpointer data)
-{
-    Gather *gather = data;
-
-    g_array_unref(gather->parameters);
-    g_free(gather);
 }
 
 static void persistent_choose(Coordinator *coordinator, const Step *step)
@@ -55,7 +44,9 @@ Coordinator *coordinator_new(const Step *step)
     coordinator->queue = g_array_new(FALSE, FALSE, sizeof(TraceUse));
     coordinator->status = g_new0(ParameterStatus, n + 1);
     coordinator->persistent = g_new0(gboolean, n + 1);
+    coordinator->secondary = g_new0(gboolean, n + 1);
     coordinator->gather = g_new0(Gather *, n + 1);
+    coordinator->view_of = g_new0(Gather *, n + 1);
     coordinator->storage = g_new(int, n + 1);
     coordinator->fetched_for = g_new(int, n + 1);
     coordinator->gathers = g_ptr_array_new_with_free_func(gather_free);
@@ -63,20 +54,21 @@ Coordinator *coordinator_new(const Step *step)
     for (guint p = 0; p < n; p++)
         coordinator->storage[p] = coordinator->fetched_for[p] = -1;
     persistent_choose(coordinator, step);
-    coordinator_modules_build(coordinator, step);
+    coordinator_modules_build(coordinator, step->model, step->training);
     coordinator_trace_record(coordinator, step);
     return coordinator;
 }
 
 void coordinator_free(Coordinator *coordinator)
 {
-    g_ptr_array_unref(coordinator->modules);
-    g_free(coordinator->module_of_layer);
+    coordinator_modules_clear(coordinator);
     g_array_unref(coordinator->visits);
     g_array_unref(coordinator->queue);
     g_free(coordinator->status);
     g_free(coordinator->persistent);
+    g_free(coordinator->secondary);
     g_free(coordinator->gather);
+    g_free(coordinator->view_of);
     g_free(coordinator->storage);
     g_free(coordinator->fetched_for);
     g_ptr_array_unref(coordinator->gathers);
@@ -92,105 +84,39 @@ void coordinator_reset(Coordinator *coordinator)
         coordinator->fetched_for[g_array_index(coordinator->queue, TraceUse, i).parameter] = -1;
 }
 
-static gint64 gathered_bytes(const Step *step, int parameter)
+/* _partition_param_sec: the first release in a step fills the secondary partition, and the host
+ * waits for that copy. */
+static void secondary_keep(Step *step, Coordinator *coordinator, int parameter)
 {
-    return zero3_gathered_numel(step, parameter) *
-           dtype_bytes(step->training->precision.gather);
-}
-
-static void storage_alloc(Step *step, Coordinator *coordinator, int parameter)
-{
-    coordinator->storage[parameter] = step_alloc(
-        step, gather_stream(step), "gathered", model_parameter(step->model, parameter)->name,
-        MEMORY_GATHERED_PARAMETERS, gathered_bytes(step, parameter));
-}
-
-/* hpZ gathers from all ranks in the first forward of a step alone; then the secondary
- * partitions hold the weights. */
-static int gather_communicator(const Step *step)
-{
-    gboolean first_forward = step->phase == PHASE_FORWARD && step->micro_step == 0;
-
-    return zero3_has_secondary(step) && !first_forward ? 1 : zero3_shards(step);
-}
-
-/* The first release of hpZ's step fills the secondary partition. */
-static void secondary_keep(Step *step, const Coordinator *coordinator, int parameter)
-{
-    if (!zero3_has_secondary(step) || coordinator->persistent[parameter] ||
-        step->phase != PHASE_FORWARD || step->micro_step > 0)
+    if (!zero3_has_secondary(step) || coordinator->secondary[parameter])
         return;
-    step_stream_kernel(step, STREAM_COMPUTE, "keep secondary partition",
-                       model_parameter(step->model, parameter)->name, KERNEL_COPY,
-                       gathered_bytes(step, parameter) /
-                           step->training->deepspeed.hpz_partition_size);
+    coordinator->secondary[parameter] = TRUE;
+    int kept = step_stream_kernel(step, STREAM_COMPUTE, "keep secondary partition",
+                                  model_parameter(step->model, parameter)->name, KERNEL_COPY,
+                                  zero3_gathered_numel(step, parameter) *
+                                      dtype_bytes(step->training->precision.gather) /
+                                      knobs_of(step)->hpz_partition_size);
+    schedule_host_wait(step->schedule, kept);
 }
 
-/* Issues one coalesced all-gather of `parameters` (taken over). A single parameter is gathered
- * into its own storage; several into a flat buffer that is copied out when waited for. */
-static void all_gather(Step *step, Coordinator *coordinator, GArray *parameters)
+void coordinator_invalidate_secondary(Step *step, Coordinator *coordinator)
 {
-    Gather *gather = g_new0(Gather, 1);
-    const char *name = model_parameter(step->model, g_array_index(parameters, int, 0))->name;
-    gint64 bytes = 0;
-
-    *gather = (Gather){.parameters = parameters, .flat_buffer = -1};
-    g_ptr_array_add(coordinator->gathers, gather);
-    for (guint i = 0; i < parameters->len; i++) {
-        int p = g_array_index(parameters, int, i);
-        bytes += gathered_bytes(step, p);
-        coordinator->status[p] = PARAMETER_IN_FLIGHT;
-        coordinator->gather[p] = gather;
-        coordinator->available_numel += step_numel(step, p);
-    }
-    if (parameters->len == 1)
-        storage_alloc(step, coordinator, g_array_index(parameters, int, 0));
-    else
-        gather->flat_buffer = step_alloc(step, gather_stream(step), "all_gather output", name,
-                                         MEMORY_COMMUNICATION_BUFFERS, bytes);
-    g_autofree char *label = parameters->len == 1
-                                 ? g_strdup(name)
-                                 : g_strdup_printf("%s and %u more", name, parameters->len - 1);
-    gather->gathered = step_collective_on(step, gather_communicator(step), gather_stream(step),
-                                          "all_gather", label, COLLECTIVE_ALL_GATHER, bytes, 0);
+    memset(coordinator->secondary, 0, sizeof(gboolean) * step->model->parameters->len);
 }
 
-/* Waits on the all-gather stream and copies all parameters of the gather out of its buffer. */
-static void gather_wait(Step *step, Coordinator *coordinator, Gather *gather)
+/* A parameter that was on its way: the host doesn't run ahead of more than two unfinished
+ * events, and each parameter that a module claims records one. */
+static void parameter_claim(Step *step, Coordinator *coordinator, const FetchModule *module,
+                            int parameter)
 {
-    Stream stream = gather_stream(step);
-    gint64 bytes = 0;
+    const Gather *gather = coordinator->gather[parameter];
 
-    schedule_wait(step->schedule, stream, gather->gathered);
-    for (guint i = 0; i < gather->parameters->len; i++) {
-        int p = g_array_index(gather->parameters, int, i);
-        coordinator->status[p] = PARAMETER_AVAILABLE;
-        coordinator->gather[p] = NULL;
-        bytes += gathered_bytes(step, p);
-        if (gather->flat_buffer >= 0)
-            storage_alloc(step, coordinator, p);
-    }
-    schedule_wait(step->schedule, STREAM_COMPUTE, gather->gathered);
-    if (gather->flat_buffer < 0) {
-        if (gather->gathered >= 0)
-            g_queue_push_tail(coordinator->fetch_events, GINT_TO_POINTER(gather->gathered));
-        return;
-    }
-    int copied = step_stream_kernel(
-        step, stream, "copy out",
-        model_parameter(step->model, g_array_index(gather->parameters, int, 0))->name,
-        KERNEL_COPY, bytes);
-    schedule_wait(step->schedule, STREAM_COMPUTE, copied);
-    step_release(step, stream, &gather->flat_buffer);
-    g_queue_push_tail(coordinator->fetch_events, GINT_TO_POINTER(copied));
-}
-
-/* The host doesn't run ahead of more than two unfinished fetches. */
-static void fetch_events_limit(Step *step, Coordinator *coordinator)
-{
     while (g_queue_get_length(coordinator->fetch_events) > MAX_ONGOING_FETCH_EVENTS)
         schedule_host_wait(step->schedule,
                            GPOINTER_TO_INT(g_queue_pop_head(coordinator->fetch_events)));
+    gather_claim(step, coordinator, parameter);
+    if (!module->fast && gather->ready >= 0)
+        g_queue_push_tail(coordinator->fetch_events, GINT_TO_POINTER(gather->ready));
 }
 
 /* Takes the module's own uses off the queue, so that they aren't prefetched later. */
@@ -228,7 +154,7 @@ static void prefetch(Step *step, Coordinator *coordinator)
         numel += step_numel(step, use.parameter);
     }
     if (parameters->len > 0)
-        all_gather(step, coordinator, g_steal_pointer(&parameters));
+        gather_issue(step, coordinator, g_steal_pointer(&parameters));
 }
 
 /* The module that the layer enters or leaves; NULL: none. Backward enters at the last layer. */
@@ -241,6 +167,8 @@ static const FetchModule *module_at(const Step *step, const Coordinator *coordin
     if (index < 0)
         return NULL;
     const FetchModule *module = g_ptr_array_index(coordinator->modules, index);
+    if (step->recomputing && !fetch_module_recomputed(module, step->model))
+        return NULL;
     int edge = entering != backward ? module->first_layer : module->last_layer;
     return layer == edge ? module : NULL;
 }
@@ -257,13 +185,12 @@ void coordinator_fetch(Step *step, Coordinator *coordinator, int layer)
         if (coordinator->status[p] == PARAMETER_NOT_AVAILABLE)
             g_array_append_val(missing, p);
     }
-    fetch_events_limit(step, coordinator);
     if (missing->len > 0)
-        all_gather(step, coordinator, g_steal_pointer(&missing));
+        gather_issue(step, coordinator, g_steal_pointer(&missing));
     for (guint i = 0; i < module->parameters->len; i++) {
         int p = g_array_index(module->parameters, int, i);
-        if (coordinator->status[p] == PARAMETER_IN_FLIGHT)
-            gather_wait(step, coordinator, coordinator->gather[p]);
+        if (coordinator->gather[p])
+            parameter_claim(step, coordinator, module, p);
     }
     queue_discard(coordinator, module);
     if (knobs_of(step)->prefetch_bucket_size > 0)
@@ -298,14 +225,14 @@ void coordinator_release(Step *step, Coordinator *coordinator, int layer)
         return;
     for (guint i = 0; i < module->parameters->len; i++) {
         int p = g_array_index(module->parameters, int, i);
-        secondary_keep(step, coordinator, p);
         /* A use that the prefetch scan has passed over would never be fetched again. */
         if (coordinator->persistent[p] || coordinator->fetched_for[p] > coordinator->visit ||
             reused_soon(step, coordinator, p))
             continue;
+        secondary_keep(step, coordinator, p);
         coordinator->status[p] = PARAMETER_NOT_AVAILABLE;
         coordinator->available_numel -= step_numel(step, p);
-        step_release(step, STREAM_COMPUTE, &coordinator->storage[p]);
+        gather_release(step, coordinator, p);
     }
     coordinator->visit++;
 }

@@ -12,10 +12,18 @@ static void module_free(gpointer data)
     g_free(module);
 }
 
-static gboolean is_leaf_block(const Step *step, int block)
+/* Layers with the same key are one module; -1: a module of its own. */
+static int *leaf_modules(const Model *model, const Training *training)
 {
-    return step->training->deepspeed.leaf_modules == LEAF_BLOCK && block >= 0 &&
-           block < step->model->n_blocks;
+    int *leaf = zero3_leaf_modules(model, training->deepspeed.module_granularity_threshold);
+
+    for (guint i = 0; i < model->layers->len; i++) {
+        int block = model_layer(model, (int)i)->block;
+        if (training->deepspeed.leaf_modules == LEAF_BLOCK && block >= 0 &&
+            block < model->n_blocks)
+            leaf[i] = block;
+    }
+    return leaf;
 }
 
 static gboolean has_parameter(const FetchModule *module, int parameter)
@@ -34,30 +42,43 @@ static void module_add_layer(FetchModule *module, const Layer *layer, int index)
             g_array_append_val(module->parameters, layer->parameters[i]);
 }
 
-void coordinator_modules_build(Coordinator *coordinator, const Step *step)
+void coordinator_modules_build(Coordinator *coordinator, const Model *model,
+                               const Training *training)
 {
-    const Model *model = step->model;
-    int last_block = -1;
+    g_autofree int *leaf = leaf_modules(model, training);
+    int last_leaf = -1;
 
     coordinator->modules = g_ptr_array_new_with_free_func(module_free);
     coordinator->module_of_layer = g_new(int, model->layers->len + 1);
     for (int i = 0; i < (int)model->layers->len; i++) {
         const Layer *layer = model_layer(model, i);
-        gboolean leaf = is_leaf_block(step, layer->block);
         coordinator->module_of_layer[i] = -1;
-        if (!leaf && layer->n_parameters == 0)
+        if (leaf[i] < 0 && layer->n_parameters == 0)
             continue;
-        if (!leaf || layer->block != last_block) {
+        if (leaf[i] < 0 || leaf[i] != last_leaf) {
             FetchModule *module = g_new0(FetchModule, 1);
             module->first_layer = i;
+            module->fast = leaf[i] >= 0 && training->deepspeed.module_granularity_threshold > 0;
             module->parameters = g_array_new(FALSE, FALSE, sizeof(int));
             g_ptr_array_add(coordinator->modules, module);
         }
-        last_block = leaf ? layer->block : -1;
+        last_leaf = leaf[i];
         coordinator->module_of_layer[i] = (int)coordinator->modules->len - 1;
         module_add_layer(g_ptr_array_index(coordinator->modules, coordinator->modules->len - 1),
                          layer, i);
     }
+}
+
+void coordinator_modules_clear(Coordinator *coordinator)
+{
+    g_ptr_array_unref(coordinator->modules);
+    g_free(coordinator->module_of_layer);
+}
+
+gboolean fetch_module_recomputed(const FetchModule *module, const Model *model)
+{
+    return model_layer(model, module->first_layer)->block ==
+           model_layer(model, module->last_layer)->block;
 }
 
 static void visit_append(Coordinator *coordinator, int layer, gboolean backward)
@@ -75,6 +96,15 @@ static void visit_append(Coordinator *coordinator, int layer, gboolean backward)
         TraceUse use = {.parameter = g_array_index(module->parameters, int, i), .visit = visit};
         g_array_append_val(coordinator->queue, use);
     }
+}
+
+static void recomputed_append(Coordinator *coordinator, const Model *model, int layer)
+{
+    int index = coordinator->module_of_layer[layer];
+
+    if (index >= 0 &&
+        fetch_module_recomputed(g_ptr_array_index(coordinator->modules, index), model))
+        visit_append(coordinator, layer, FALSE);
 }
 
 static int block_first(const Model *model, int last)
@@ -99,7 +129,7 @@ void coordinator_trace_record(Coordinator *coordinator, const Step *step)
         if (step->training->checkpointing == CHECKPOINTING_FULL && block >= 0 &&
             block < model->n_blocks && ends)
             for (int j = block_first(model, i); j <= i; j++)
-                visit_append(coordinator, j, FALSE);
+                recomputed_append(coordinator, model, j);
         visit_append(coordinator, i, TRUE);
     }
 }

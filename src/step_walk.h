@@ -14,6 +14,9 @@ typedef struct Step Step;
 typedef struct {
     /* Communicators beside the world; errors: groups that don't fit the ranks. */
     gboolean (*add_communicators)(Job *job, const Training *training, GError **error);
+    /* What the framework would refuse once it sees the model. */
+    gboolean (*check)(const Model *model, const Training *training, int n_ranks,
+                      GError **error);
     void (*start)(Step *step); /* persistent memory, the framework's own state */
     void (*begin_micro_step)(Step *step);
     void (*before_forward)(Step *step, int layer); /* also while recomputing */
@@ -44,6 +47,7 @@ struct Step {
     gboolean last_micro_step;
     gboolean recomputing; /* a forward that runs inside backward */
     Phase phase;
+    char *refusal;        /* what the framework would fail with on the way; NULL: nothing */
     int *saved;           /* layer → ALLOC of its saved activations; -1: none alive */
     int *casts;           /* layer → ALLOC of autocast's cached casts */
     int *block_input;     /* block → ALLOC of what full checkpointing keeps */

@@ -401,10 +401,13 @@ Training *training_build(const Experiment *experiment, int n_ranks, gint64 hidde
         return NULL;
     training->deepspeed.loss_scaling =
         training->framework == FRAMEWORK_DEEPSPEED && training->precision.compute == DTYPE_FP16;
-    training_ddp_resolve(experiment, &training->ddp);
+    if (!training_ddp_resolve(experiment, &training->ddp, error))
+        return NULL;
     training_fsdp_resolve(experiment, training->strategy, &training->fsdp);
     resolve_rest(&context, training);
     warn_without_effect(&context, training);
+    if (!comparing && warnings && training->framework == FRAMEWORK_DEEPSPEED)
+        deepspeed_warn_without_effect(training, warnings);
     return g_steal_pointer(&training);
 }
 

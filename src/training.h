@@ -36,6 +36,15 @@ typedef struct {
     gboolean autocast;
 } Precision;
 
+/* PowerSGDState, once start_powerSGD_iter steps have gone by. */
+typedef struct {
+    gboolean enabled;
+    gboolean batched; /* batched_powerSGD_hook: a bucket is one square matrix */
+    gint64 matrix_approximation_rank;
+    double min_compression_rate;
+    gboolean use_error_feedback, warm_start;
+} PowerSgdKnobs;
+
 typedef struct {
     gint64 bucket_cap_bytes;   /* 25 MiB */
     gint64 first_bucket_bytes; /* 1 MiB when the cap is the default, else the cap */
@@ -44,6 +53,7 @@ typedef struct {
     gboolean no_sync; /* only the last micro-step reduces; true by default when accumulating */
     gboolean parameters_as_bucket_view; /* ZeroRedundancyOptimizer: one flat broadcast a rank */
     DType compress; /* fp16_compress_hook, bf16_compress_hook; DTYPE_FP32: none */
+    PowerSgdKnobs powersgd;
     gboolean static_graph;
     gboolean find_unused_parameters; /* buckets are never rebuilt, and a bitmap is reduced */
 } DdpKnobs;
@@ -91,9 +101,16 @@ typedef struct {
     double gradient_predivide_factor;
     gboolean loss_scaling; /* fp16: an overflow all-reduce before the step */
     LeafModules leaf_modules;
-    gint64 hpz_partition_size; /* ZeRO++ hpZ: ranks of a secondary partition; 1: none */
-    gint64 mics_shard_size;    /* MiCS: ranks that share one set of shards; 0 or -1: all */
-    int version;               /* major * 10000 + minor * 100 + patch: 0.17.5 is 1705 */
+    gint64 hpz_partition_size;  /* ZeRO++ hpZ: ranks of a secondary partition; 1: none */
+    gint64 mics_shard_size;     /* MiCS: ranks that share one set of shards; 0 or -1: all */
+    gboolean quantized_weights; /* ZeRO++ qwZ: parameters are gathered in 8 bits */
+    gboolean
+        quantized_gradients; /* ZeRO++ qgZ: gradients are reduced in 4 bits, in two stages */
+    gboolean loco;           /* LoCo: qgZ's errors are kept and fed back */
+    gboolean mics_hierarchical_params_gather; /* between nodes, then inside them */
+    gint64 module_granularity_threshold; /* modules at or below are fetched whole; 0: none */
+    gboolean use_all_reduce_for_fetch_params; /* in place of coalesced all-gathers */
+    int version; /* major * 10000 + minor * 100 + patch: 0.17.5 is 1705 */
 } DeepspeedKnobs;
 
 typedef struct {
@@ -113,6 +130,7 @@ typedef struct {
     double gradient_clipping; /* 0: none */
     double dropout;           /* negative: the model's own */
     gint64 sequence_length;   /* 0: the model's maximum */
+    int ranks_per_node;       /* of the cluster; 0: nodes differ, or nobody asked */
     DdpKnobs ddp;
     FsdpKnobs fsdp;
     DeepspeedKnobs deepspeed;

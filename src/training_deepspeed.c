@@ -202,6 +202,10 @@ static gboolean read_sizes(const JsonIn *in, gint64 hidden_size, DeepspeedKnobs 
         {"stage3_max_reuse_distance", 0, G_MAXINT64, -1, &knobs->max_reuse_distance},
         {"zero_hpz_partition_size", 1, G_MAXINT, -1, &knobs->hpz_partition_size},
         {"mics_shard_size", -1, G_MAXINT, -1, &knobs->mics_shard_size},
+        {"module_granularity_threshold", 0, G_MAXINT64, -1,
+         &knobs->module_granularity_threshold},
+        {"stage3_module_granularity_threshold", 0, G_MAXINT64, -1,
+         &knobs->module_granularity_threshold},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(sizes); i++) {
@@ -214,6 +218,23 @@ static gboolean read_sizes(const JsonIn *in, gint64 hidden_size, DeepspeedKnobs 
                               sizes[i].value, error))
             return FALSE;
     }
+    return TRUE;
+}
+
+/* The section's presence switches it on; what it holds changes numbers, not the work, but for
+ * one step in reset_T that begins with errors of zero. */
+static gboolean read_loco(const Reader *reader, const JsonIn *zero, DeepspeedKnobs *knobs,
+                          GError **error)
+{
+    JsonIn in;
+    double err_beta;
+    gint64 reset_t;
+
+    if (!json_in_object(zero, "zeropp_loco_param", FALSE, reader->paths, &in, error) ||
+        !json_in_double(&in, "err_beta", FALSE, 0, 1, &err_beta, error) ||
+        !json_in_int(&in, "reset_T", FALSE, 1, G_MAXINT64, &reset_t, error))
+        return FALSE;
+    knobs->loco = knobs->loco || in.object != NULL;
     return TRUE;
 }
 
@@ -230,6 +251,11 @@ static gboolean read_zero(const Reader *reader, DeepspeedConfig *config, GError 
         {"reduce_scatter", &knobs->reduce_scatter},
         {"use_multi_rank_bucket_allreduce", &knobs->use_multi_rank_bucket_allreduce},
         {"round_robin_gradients", &knobs->round_robin_gradients},
+        {"zero_quantized_weights", &knobs->quantized_weights},
+        {"zero_quantized_gradients", &knobs->quantized_gradients},
+        {"mics_hierarchical_params_gather", &knobs->mics_hierarchical_params_gather},
+        {"use_all_reduce_for_fetch_params", &knobs->use_all_reduce_for_fetch_params},
+        {"stage3_use_all_reduce_for_fetch_params", &knobs->use_all_reduce_for_fetch_params},
     };
 
     if (!json_in_object(&reader->top, "zero_optimization", FALSE, reader->paths, &in, error))
@@ -241,7 +267,8 @@ static gboolean read_zero(const Reader *reader, DeepspeedConfig *config, GError 
         if (!json_in_bool(&in, flags[i].key, FALSE, flags[i].value, error))
             return FALSE;
     return read_flag(&in, "overlap_comm", &config->overlap_comm, error) &&
-           read_sizes(&in, reader->hidden_size, knobs, error);
+           read_sizes(&in, reader->hidden_size, knobs, error) &&
+           read_loco(reader, &in, knobs, error);
 }
 
 /* ---- the whole document ---- */
@@ -376,4 +403,32 @@ gboolean deepspeed_config_read(const Experiment *experiment, int n_ranks, gint64
     return read_version(experiment, &config->knobs.version, error) &&
            read_config_file(experiment, &reader, n_ranks, warnings, config, error) &&
            read_members(experiment, &reader, n_ranks, config, error);
+}
+
+void deepspeed_warn_without_effect(const Training *training, GPtrArray *warnings)
+{
+    const DeepspeedKnobs *knobs = &training->deepspeed;
+    const gboolean stage3 = training->strategy == STRATEGY_ZERO3;
+    const struct {
+        const char *member;
+        gboolean without_effect;
+        const char *why;
+    } rows[] = {
+        {"zero_quantized_weights", knobs->quantized_weights && !stage3, "below stage 3"},
+        {"zero_quantized_gradients", knobs->quantized_gradients && !stage3, "below stage 3"},
+        {"zero_hpz_partition_size", knobs->hpz_partition_size > 1 && !stage3, "below stage 3"},
+        {"mics_shard_size", knobs->mics_shard_size > 0 && !stage3, "below stage 3"},
+        {"stage3_module_granularity_threshold",
+         knobs->module_granularity_threshold > 0 && !stage3, "below stage 3"},
+        {"stage3_use_all_reduce_for_fetch_params",
+         knobs->use_all_reduce_for_fetch_params && !stage3, "below stage 3"},
+        {"zeropp_loco_param", knobs->loco && !(knobs->quantized_gradients && stage3),
+         "without zero_quantized_gradients"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
+        if (rows[i].without_effect)
+            g_ptr_array_add(warnings, g_strdup_printf("deepspeed.zero_optimization.%s: no "
+                                                      "effect %s",
+                                                      rows[i].member, rows[i].why));
 }

@@ -36,6 +36,9 @@ gboolean deepspeed_config_read(const Experiment *experiment, int n_ranks, gint64
 gboolean deepspeed_rules_apply(const DeepspeedConfig *config, const char *file,
                                Training *training, GPtrArray *warnings, GError **error);
 
+/* Adds a line for each member that DeepSpeed reads and, here, does nothing with. */
+void deepspeed_warn_without_effect(const Training *training, GPtrArray *warnings);
+
 /* Checks every member of `in` against the lists of what is modelled, irrelevant or neither.
  * With `strict`, an unknown member is an error that names the nearest known one. */
 gboolean deepspeed_members_check(const JsonIn *in, gboolean strict, GPtrArray *warnings,

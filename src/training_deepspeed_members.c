@@ -44,13 +44,23 @@ static const char *const modelled[] = {
     ZERO "stage3_max_live_parameters",
     ZERO "zero_hpz_partition_size",
     ZERO "mics_shard_size",
+    ZERO "mics_hierarchical_params_gather",
+    ZERO "module_granularity_threshold",
+    ZERO "stage3_module_granularity_threshold",
+    ZERO "use_all_reduce_for_fetch_params",
+    ZERO "stage3_use_all_reduce_for_fetch_params",
+    ZERO "zero_quantized_weights",
+    ZERO "zero_quantized_gradients",
+    ZERO "zeropp_loco_param.err_beta",
+    ZERO "zeropp_loco_param.reset_T",
     ZERO "max_reuse_distance",
     ZERO "stage3_max_reuse_distance",
     NULL,
 };
 
 /* An object named here is not looked into. allgather_partitions and allgather_bucket_size have
- * no effect with NCCL: utils.py all_gather_dp_groups gathers the whole flat buffer. */
+ * no effect with NCCL: utils.py all_gather_dp_groups gathers the whole flat buffer;
+ * zero_quantized_nontrainable_weights has none since every parameter here is trained. */
 static const char *const irrelevant[] = {
     "steps_per_print",
     "dump_state",
@@ -103,6 +113,7 @@ static const char *const irrelevant[] = {
     ZERO "pipeline_loading_checkpoint",
     ZERO "override_module_apply",
     ZERO "log_trace_cache_warnings",
+    ZERO "zero_quantized_nontrainable_weights",
     ZERO "cpu_offload_use_pin_memory",
     ZERO "offload_param.pin_memory",
     ZERO "offload_param.nvme_path",
@@ -159,16 +170,7 @@ static const struct {
     {ZERO "zenflow", "{}"},
     {ZERO "legacy_stage1", "false"},
     {ZERO "memory_efficient_linear", "true"},
-    {ZERO "module_granularity_threshold", "0"},
-    {ZERO "stage3_module_granularity_threshold", "0"},
-    {ZERO "use_all_reduce_for_fetch_params", "false"},
-    {ZERO "stage3_use_all_reduce_for_fetch_params", "false"},
     {ZERO "leaf_module", "{}"},
-    {ZERO "zero_quantized_weights", "false"},
-    {ZERO "zero_quantized_nontrainable_weights", "false"},
-    {ZERO "zero_quantized_gradients", "false"},
-    {ZERO "zeropp_loco_param", "null"},
-    {ZERO "mics_hierarchical_params_gather", "false"},
     {ZERO "enable_sanity_checks", "false"},
 };
 

@@ -2,11 +2,55 @@
 /* Reads [ddp] and [fsdp]: each key under the name PyTorch gives it, with PyTorch's default. */
 #include "training_pytorch.h"
 
+#include "error.h"
+
 #define MIB 1048576.0
 
-void training_ddp_resolve(const Experiment *experiment, DdpKnobs *ddp)
+/* Values of ddp.comm_hook. */
+typedef enum {
+    HOOK_NONE,
+    HOOK_BF16,
+    HOOK_FP16,
+    HOOK_POWERSGD,
+    HOOK_BATCHED_POWERSGD,
+    HOOK_POST_LOCAL_SGD,
+    N_HOOKS
+} Hook;
+
+static gboolean resolve_hook(const Experiment *experiment, DdpKnobs *ddp, GError **error)
 {
-    static const DType compressed[] = {DTYPE_FP32, DTYPE_BF16, DTYPE_FP16};
+    static const DType compressed[N_HOOKS] = {DTYPE_FP32, DTYPE_BF16, DTYPE_FP16,
+                                              DTYPE_FP32, DTYPE_FP32, DTYPE_FP32};
+    const Hook hook = (Hook)experiment_choice(experiment, "ddp.comm_hook");
+    PowerSgdKnobs *powersgd = &ddp->powersgd;
+
+    ddp->compress = compressed[hook];
+    powersgd->enabled = hook == HOOK_POWERSGD || hook == HOOK_BATCHED_POWERSGD;
+    powersgd->batched = hook == HOOK_BATCHED_POWERSGD;
+    powersgd->matrix_approximation_rank =
+        experiment_int(experiment, "ddp.matrix_approximation_rank");
+    powersgd->min_compression_rate = experiment_double(experiment, "ddp.min_compression_rate");
+    powersgd->use_error_feedback = experiment_bool(experiment, "ddp.use_error_feedback");
+    powersgd->warm_start = experiment_bool(experiment, "ddp.warm_start");
+    if (hook == HOOK_POST_LOCAL_SGD) {
+        g_autofree char *where = experiment_where(experiment, "ddp.comm_hook");
+        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
+                    "%s: post_localSGD is not modelled: steps differ, and ranks too", where);
+        return FALSE;
+    }
+    /* PowerSGDState.__init__ */
+    if (powersgd->enabled && (powersgd->use_error_feedback || powersgd->warm_start) &&
+        experiment_int(experiment, "ddp.start_powerSGD_iter") <= 1) {
+        g_autofree char *where = experiment_where(experiment, "ddp.start_powerSGD_iter");
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
+                    "%s: must be at least 2 with use_error_feedback or warm_start", where);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+gboolean training_ddp_resolve(const Experiment *experiment, DdpKnobs *ddp, GError **error)
+{
     const double cap_mib = experiment_double(experiment, "ddp.bucket_cap_mb");
 
     ddp->bucket_cap_bytes = MAX((gint64)(cap_mib * MIB), 1);
@@ -20,9 +64,9 @@ void training_ddp_resolve(const Experiment *experiment, DdpKnobs *ddp)
     ddp->no_sync = experiment_bool(experiment, "ddp.no_sync");
     ddp->parameters_as_bucket_view =
         experiment_bool(experiment, "ddp.parameters_as_bucket_view");
-    ddp->compress = compressed[experiment_choice(experiment, "ddp.comm_hook")];
     ddp->static_graph = experiment_bool(experiment, "ddp.static_graph");
     ddp->find_unused_parameters = experiment_bool(experiment, "ddp.find_unused_parameters");
+    return resolve_hook(experiment, ddp, error);
 }
 
 /* true, false, or an integer, of which 1 is false (_get_post_forward_mesh_info in

@@ -6,7 +6,8 @@
 
 G_BEGIN_DECLS
 
-void training_ddp_resolve(const Experiment *experiment, DdpKnobs *ddp);
+/* Errors: what PyTorch would refuse, or what isn't modelled. */
+gboolean training_ddp_resolve(const Experiment *experiment, DdpKnobs *ddp, GError **error);
 /* The strings of `fsdp` are the experiment's. */
 void training_fsdp_resolve(const Experiment *experiment, Strategy strategy, FsdpKnobs *fsdp);
 

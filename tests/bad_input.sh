@@ -135,6 +135,20 @@ deepspeed offload 'offload' \
 printf '{"zero_optimization": {"stage": 3}}' >stage3.json
 refused 'ds_config: a strategy that contradicts its stage' 'stage' run good.conf \
     -s training.framework=deepspeed -s training.deepspeed_config=stage3.json
+refused 'ds_config: partitions that qwZ cannot quantise' 'zero_quantized_weights' run good.conf \
+    -s training.framework=deepspeed -s training.strategy=zero3 -s training.precision=bf16 \
+    -s cluster.nodes=32 -s deepspeed.zero_optimization.zero_quantized_weights=true
+refused 'ds_config: qwZ in fp32' 'zero_quantized_weights' run good.conf \
+    -s training.framework=deepspeed -s training.strategy=zero3 -s training.precision=fp32 \
+    -s deepspeed.zero_optimization.zero_quantized_weights=true
+refused 'ds_config: hierarchical gather on one node' 'mics_hierarchical_params_gather' run \
+    good.conf -s training.framework=deepspeed -s training.strategy=zero3 \
+    -s training.precision=bf16 -s deepspeed.zero_optimization.mics_shard_size=2 \
+    -s deepspeed.zero_optimization.mics_hierarchical_params_gather=true
+refused 'PowerSGD that starts too early' 'ddp.start_powerSGD_iter' run good.conf \
+    -s training.strategy=ddp -s ddp.comm_hook=powerSGD -s ddp.start_powerSGD_iter=1
+refused 'post-local SGD' 'ddp.comm_hook' run good.conf -s training.strategy=ddp \
+    -s ddp.comm_hook=post_localSGD
 refused 'ds_config: under another framework' 'deepspeed_config' run good.conf \
     -s training.deepspeed_config=stage3.json
 

@@ -49,8 +49,10 @@ C_TESTS = \
 	%reldir%/test_sim_overlap \
 	%reldir%/test_step \
 	%reldir%/test_step_knobs \
+	%reldir%/test_step_powersgd \
 	%reldir%/test_step_states \
 	%reldir%/test_step_volumes \
+	%reldir%/test_step_zeropp \
 	%reldir%/test_timeline \
 	%reldir%/test_training \
 	%reldir%/test_training_deepspeed \
@@ -143,6 +145,10 @@ EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(
 %canon_reldir%_test_step_SOURCES = %reldir%/test_step.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h
 %canon_reldir%_test_step_knobs_SOURCES = %reldir%/test_step_knobs.c %reldir%/step_inputs.c \
+	%reldir%/step_inputs.h
+%canon_reldir%_test_step_powersgd_SOURCES = %reldir%/test_step_powersgd.c %reldir%/step_inputs.c \
+	%reldir%/step_inputs.h
+%canon_reldir%_test_step_zeropp_SOURCES = %reldir%/test_step_zeropp.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h
 %canon_reldir%_test_step_states_SOURCES = %reldir%/test_step_states.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h

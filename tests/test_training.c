@@ -303,8 +303,14 @@ static const struct {
      "3\n",
      ERROR_INPUT, "deepspeed.zero_optimization.overlap_comm: must be true or false"},
     {"framework = deepspeed\nstrategy = zero1\n"
-     "[deepspeed]\nzero_optimization.zero_quantized_weights = true\n",
-     ERROR_UNMODELLED, "deepspeed.zero_optimization.zero_quantized_weights"},
+     "[deepspeed]\nzero_optimization.memory_efficient_linear = false\n",
+     ERROR_UNMODELLED, "deepspeed.zero_optimization.memory_efficient_linear"},
+    {"strategy = ddp\n[ddp]\ncomm_hook = post_localSGD\n", ERROR_UNMODELLED,
+     "ddp.comm_hook: post_localSGD is not modelled"},
+    {"strategy = ddp\n[ddp]\ncomm_hook = powerSGD\nstart_powerSGD_iter = 1\n", ERROR_INPUT,
+     "ddp.start_powerSGD_iter: must be at least 2"},
+    {"strategy = ddp\n[ddp]\ncomm_hook = powerSGD\nmatrix_approximation_rank = 0\n",
+     ERROR_INPUT, "ddp.matrix_approximation_rank"},
 };
 
 /* Each contradiction or unmodelled choice is one line with its file and key. */

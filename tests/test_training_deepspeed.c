@@ -267,11 +267,15 @@ static const struct {
      "offload_param.device"},
     {ZERO("\"cpu_offload\": true"), ERROR_UNMODELLED, "zero_optimization.cpu_offload"},
     {ZERO("\"zero_hpz_partition_size\": 0"), ERROR_INPUT, "zero_hpz_partition_size"},
-    {ZERO("\"zero_quantized_weights\": true"), ERROR_UNMODELLED, "zero_quantized_weights"},
-    {ZERO("\"zero_quantized_gradients\": true"), ERROR_UNMODELLED, "zero_quantized_gradients"},
+    {ZERO("\"zero_quantized_weights\": 1"), ERROR_INPUT, "zero_quantized_weights"},
+    {ZERO("\"zero_quantized_gradients\": \"auto\""), ERROR_INPUT, "zero_quantized_gradients"},
+    {ZERO("\"zeropp_loco_param\": true"), ERROR_INPUT, "zeropp_loco_param: must be an object"},
+    {ZERO("\"zeropp_loco_param\": {\"err_beta\": 2}"), ERROR_INPUT,
+     "zeropp_loco_param.err_beta"},
+    {ZERO("\"zeropp_loco_param\": {\"reset_T\": 0}"), ERROR_INPUT, "zeropp_loco_param.reset_T"},
     {ZERO("\"mics_shard_size\": -2"), ERROR_INPUT, "mics_shard_size"},
     {ZERO("\"leaf_module\": {\"classes\": [\"A\"]}"), ERROR_UNMODELLED, "leaf_module"},
-    {ZERO("\"stage3_module_granularity_threshold\": 9"), ERROR_UNMODELLED, "granularity"},
+    {ZERO("\"stage3_module_granularity_threshold\": -9"), ERROR_INPUT, "granularity"},
     {"{" STAGE2 ", \"activation_checkpointing\": {\"partition_activations\": true}}",
      ERROR_UNMODELLED, "activation_checkpointing.partition_activations"},
     {"{" STAGE2 ", \"amp\": {\"enabled\": true}}", ERROR_UNMODELLED, "amp"},
@@ -329,6 +333,30 @@ START_TEST(test_harmless_members)
 
     ck_assert_int_eq(training->strategy, STRATEGY_ZERO1);
     ck_assert_uint_eq(warnings->len, 0);
+}
+END_TEST
+
+/* What DeepSpeed reads at stage 3 alone is said to do nothing below it, and so is LoCo without
+ * the gradients that it corrects. */
+START_TEST(test_members_without_effect)
+{
+    static const char zeropp[] = "\"zero_quantized_weights\": true,"
+                                 "\"zero_quantized_gradients\": true,"
+                                 "\"zeropp_loco_param\": {\"err_beta\": 0.8}";
+    g_autofree char *below = g_strdup_printf(ZERO("%s"), zeropp);
+    g_autofree char *stage3 =
+        g_strdup_printf("{\"zero_optimization\": {\"stage\": 3, %s}}", zeropp);
+    g_autoptr(Training) without = build_config(below, "");
+
+    ck_assert_uint_eq(warnings->len, 3);
+    ck_assert_ptr_nonnull(
+        strstr(warnings->pdata[0], "zero_quantized_weights: no effect below stage 3"));
+    ck_assert_ptr_nonnull(strstr(warnings->pdata[2], "zeropp_loco_param: no effect without"));
+    g_ptr_array_set_size(warnings, 0);
+    g_autoptr(Training) with = build_config(stage3, "");
+    ck_assert_uint_eq(warnings->len, 0);
+    ck_assert(with->deepspeed.quantized_weights && with->deepspeed.quantized_gradients);
+    ck_assert(with->deepspeed.loco);
 }
 END_TEST
 
@@ -418,6 +446,7 @@ static void add_tests(TCase *tcase)
     tcase_add_loop_test(tcase, test_optimizer_rules, 0, G_N_ELEMENTS(optimizer_rules));
     tcase_add_loop_test(tcase, test_bad_config, 0, G_N_ELEMENTS(bad_configs));
     tcase_add_test(tcase, test_harmless_members);
+    tcase_add_test(tcase, test_members_without_effect);
     tcase_add_test(tcase, test_unknown_members);
     tcase_add_test(tcase, test_stage_contradiction);
     tcase_add_test(tcase, test_mutated_configs);
