@@ -245,12 +245,10 @@ static gboolean find_attention(const char *name, Attention *attention, GError **
 /* The file named, or the shipped model of that name. */
 static char *find_file(const char *name)
 {
-    if (strchr(name, G_DIR_SEPARATOR) || g_file_test(name, G_FILE_TEST_EXISTS))
-        return g_strdup(name);
-    g_autofree char *base = g_strconcat(name, ".json", NULL);
-    g_autofree char *shipped =
-        g_build_filename(experiment_data_dir(), "workloads", "models", base, NULL);
-    return g_strdup(g_file_test(shipped, G_FILE_TEST_EXISTS) ? shipped : name);
+    char *shipped = g_file_test(name, G_FILE_TEST_EXISTS)
+                        ? NULL
+                        : experiment_find_shipped(name, "models", NULL);
+    return shipped ? shipped : g_strdup(name);
 }
 
 static gboolean describe(const Arguments *a, GError **error)

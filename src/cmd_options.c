@@ -82,10 +82,11 @@ static gboolean check(CmdOptions *options, const char *command, GError **error)
 {
     if (options->help)
         return TRUE;
-    if (options->files == NULL || g_strv_length(options->files) != 1) {
+    const guint n_files = options->files ? g_strv_length(options->files) : 0;
+    if (n_files > 1 || (n_files == 0 && options->overrides == NULL)) {
         g_set_error(error, ZEROSIM_ERROR, ERROR_USAGE,
-                    "%s: one experiment file is required, as in: zerosim %s "
-                    "workloads/llama-2-7b-dgx-h100.conf",
+                    "%s: one experiment file is required, or -s for all it would say, as in: "
+                    "zerosim %s workloads/llama-2-7b-dgx-h100.conf",
                     command, command);
         return FALSE;
     }
@@ -147,5 +148,6 @@ Experiment *cmd_options_experiment(const CmdOptions *options, GError **error)
     if (overlay != NULL)
         g_ptr_array_add(overrides, overlay);
     g_ptr_array_add(overrides, NULL);
-    return experiment_load(options->files[0], (const char *const *)overrides->pdata, error);
+    return experiment_load(options->files ? options->files[0] : NULL,
+                           (const char *const *)overrides->pdata, error);
 }

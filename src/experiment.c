@@ -152,11 +152,16 @@ static gboolean settle_cluster(Experiment *experiment, const ExperimentKey *key,
 static char *resolve_path(const ExperimentKey *key, const char *text, const Origin *origin,
                           GError **error)
 {
+    const char *folder = strcmp(key->section, "model") == 0 ? "models" : "training";
+    const char *nearest = NULL;
     char *path = experiment_find_file(text, origin->base);
+    if (!path)
+        path = experiment_find_shipped(text, folder, &nearest);
     if (!path) {
         g_autofree char *quoted = error_quote(text);
-        fail(error, origin, key->section, key->key, "no file %s in %s or %s", quoted,
-             origin->base ? origin->base : "the working directory", experiment_data_dir());
+        fail(error, origin, key->section, key->key, "no file %s in %s or %s%s%s%s", quoted,
+             origin->base ? origin->base : "the working directory", experiment_data_dir(),
+             nearest ? ": did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
     }
     return path;
 }

@@ -76,6 +76,10 @@ char *experiment_where(const Experiment *experiment, const char *name);
 /* `path` relative to `base` (NULL: the working directory), else to the installed data, else to
  * its workloads; NULL when no such file exists. */
 char *experiment_find_file(const char *path, const char *base);
+/* Shipped files are known by name: "llama-2-7b" in the folder "models" of the workloads is its
+ * llama-2-7b.json. NULL when there is none; *nearest, if not NULL: an interned name that comes
+ * close, or NULL. */
+char *experiment_find_shipped(const char *name, const char *folder, const char **nearest);
 /* Directory of installed data files (platforms/, workloads/): ZEROSIM_DATA_DIR, else the source
  * tree when the program runs uninstalled, else the configured one. */
 const char *experiment_data_dir(void);

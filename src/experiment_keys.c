@@ -21,7 +21,7 @@
 /* clang-format off */
 const ExperimentKey experiment_keys[] = {
     /* section, key, type, choices, minimum, maximum, default, help */
-    {"model", "config", KEY_PATH, NULL, 0, 0, NULL, "Hugging Face config.json of the model"},
+    {"model", "config", KEY_PATH, NULL, 0, 0, NULL, "Hugging Face config.json of the model, or a shipped model's name"},
     {"model", "sequence_length", KEY_INT, NULL, 1, 1 << 30, NULL, "tokens a sequence (default: the model's maximum)"},
 
     {"training", "framework", KEY_CHOICE, "pytorch|deepspeed|paper", 0, 0, "pytorch", "whose schedule is simulated"},
@@ -31,7 +31,7 @@ const ExperimentKey experiment_keys[] = {
     {"training", "global_batch", KEY_INT, NULL, 1, MAX_BATCH * MAX_BATCH, NULL, "sequences a step of all ranks (default: derived)"},
     {"training", "precision", KEY_CHOICE, PRECISIONS, 0, 0, NULL, "of parameters, gradients and compute (default: deepspeed_config's, fp32; paper: bf16)"},
     {"training", "compile", KEY_BOOL, NULL, 0, 0, "false", "torch.compile"},
-    {"training", "deepspeed_config", KEY_PATH, NULL, 0, 0, NULL, "ds_config.json, read as it is"},
+    {"training", "deepspeed_config", KEY_PATH, NULL, 0, 0, NULL, "ds_config.json, read as it is, or a shipped one's name"},
     {"training", "optimizer", KEY_CHOICE, OPTIMIZERS, 0, 0, "adamw", "optimizer (default: deepspeed_config's, adamw)"},
     {"training", "optimizer_implementation", KEY_CHOICE, "fused|foreach|loop", 0, 0, NULL, "default: pytorch foreach, deepspeed and paper fused"},
     {"training", "activation_checkpointing", KEY_CHOICE, "none|selective|full", 0, 0, "none", "what backward recomputes"},

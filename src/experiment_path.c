@@ -3,6 +3,8 @@
  * of installed data. Reads nothing of the files. */
 #include "experiment.h"
 
+#include "error.h"
+
 #include <string.h>
 
 #ifndef PKGDATADIR /* configure knows where */
@@ -57,6 +59,38 @@ char *experiment_find_file(const char *path, const char *base)
             places[i] ? g_build_filename(places[i], path, NULL) : g_strdup(path);
         if (g_file_test(candidate, G_FILE_TEST_EXISTS))
             return g_steal_pointer(&candidate);
+    }
+    return NULL;
+}
+
+/* Names of the folder's JSON files, NULL behind the last. */
+static GPtrArray *json_names(const char *directory)
+{
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GDir) files = g_dir_open(directory, 0, NULL);
+    const char *base;
+    while (files && (base = g_dir_read_name(files)))
+        if (g_str_has_suffix(base, ".json"))
+            g_ptr_array_add(names, g_strndup(base, strlen(base) - strlen(".json")));
+    g_ptr_array_add(names, NULL);
+    return names;
+}
+
+char *experiment_find_shipped(const char *name, const char *folder, const char **nearest)
+{
+    g_autofree char *directory =
+        g_build_filename(experiment_data_dir(), "workloads", folder, NULL);
+    g_autofree char *base = g_strconcat(name, ".json", NULL);
+    g_autofree char *file = g_build_filename(directory, base, NULL);
+    if (nearest)
+        *nearest = NULL;
+    if (strchr(name, '/'))
+        return NULL;
+    if (g_file_test(file, G_FILE_TEST_EXISTS))
+        return g_steal_pointer(&file);
+    if (nearest) {
+        g_autoptr(GPtrArray) names = json_names(directory);
+        *nearest = g_intern_string(error_nearest(name, (const char *const *)names->pdata));
     }
     return NULL;
 }

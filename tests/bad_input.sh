@@ -98,6 +98,9 @@ refused 'experiment: 10 MB of garbage' garbage run ./garbage
 refused 'experiment: a missing file' missing.conf run missing.conf
 refused 'experiment: a folder' folder run ./folder
 sed '/^config/d' good.conf >no-model.conf
+refused 'experiment: neither a file nor a key' 'one experiment file' run
+refused 'experiment: a model that nearly is' 'model.config "gpt2-xxl" mean gpt2-xl?' \
+    run -s model.config=gpt2-xxl
 refused 'experiment: no model' 'no-model.conf model.config' run no-model.conf
 sed '/^strategy/d' good.conf >no-strategy.conf
 refused 'experiment: run without a strategy' 'training.strategy' run no-strategy.conf

@@ -86,6 +86,7 @@ GOLDEN_TESTS = \
 	%reldir%/golden/run-explain-nvlink.test \
 	%reldir%/golden/run-json.test \
 	%reldir%/golden/run-table.test \
+	%reldir%/golden/run-without-file.test \
 	%reldir%/golden/schedule-deepspeed-zero1.test \
 	%reldir%/golden/schedule-deepspeed-zero2.test \
 	%reldir%/golden/schedule-deepspeed-zero3.test \
