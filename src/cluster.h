@@ -120,6 +120,7 @@ typedef struct {
     /* What the slowest GPU sends over all its NVLinks, and the slowest NIC; 0: none. A node
      * whose GPUs meet on PCIe has no NVLink. */
     double nvlink_bytes_per_s, nic_bytes_per_s;
+    double nic_latency_s; /* the longest of a NIC's link */
     /* What the links between nodes (NIC, leaf, spine, WAN) carry instead of what the XML says,
      * as a multiple; 0: that. nic_bytes_per_s is to be multiplied too. */
     double internode_scale;

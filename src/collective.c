@@ -103,6 +103,24 @@ static void flows_add(FlowSet *set, const Comm *comm, const CollectiveCall *call
     }
 }
 
+/* NCCL's constants of the network are InfiniBand's, with ways of about 1.5 us. */
+#define INFINIBAND_WAY_S 1.5e-6
+
+static NcclPrediction prediction_of(const Comm *comm, const CollectiveCall *call,
+                                    const TunerChoice *choice, double flow_s)
+{
+    return (NcclPrediction){
+        .algorithm = choice->algorithm,
+        .n_ranks = comm->n_ranks,
+        .payload_bytes = (double)call->payload_bytes,
+        .latency_s = choice->latency_s,
+        .node_hops_s = choice->node_hops_s,
+        .n_net_hops = choice->n_net_hops,
+        .network_excess_s = MAX(0, 2 * comm->nic_latency_s - INFINIBAND_WAY_S),
+        .flow_s = flow_s,
+    };
+}
+
 static void plan_fill(CollectivePlan *plan, const Cluster *cluster, const Comm *comm,
                       const CollectiveCall *call, const NcclOptions *options)
 {
@@ -119,13 +137,13 @@ static void plan_fill(CollectivePlan *plan, const Cluster *cluster, const Comm *
         flow_s *= MAX(1, (double)graph->blocks / plan->channels);
     }
     plan->latency_s = choice.latency_s;
-    const NcclCalibration *calibration =
-        nccl_calibration_choose(options ? options->calibrations : NULL, cluster, comm->members,
-                                comm->n_ranks, choice.algorithm);
-    plan->fitted = calibration != NULL;
-    if (calibration)
-        nccl_calibration_apply(calibration, choice.algorithm, comm->n_ranks,
-                               call->payload_bytes, &plan->latency_s, &flow_s);
+    plan->model = prediction_of(comm, call, &choice, flow_s);
+    NcclCalibration terms;
+    if (nccl_calibration_choose(options ? options->calibrations : NULL, cluster, comm->members,
+                                comm->n_ranks, choice.algorithm, &terms)) {
+        plan->fitted = terms.has[choice.algorithm];
+        nccl_calibration_apply(&terms, &plan->model, &plan->latency_s, &flow_s);
+    }
     plan->time_s = plan->latency_s + flow_s;
     FlowSet *set = flow_set_new();
     flows_add(set, comm, call, &choice, graph->channels);

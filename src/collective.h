@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* NCCL's collectives: which algorithm and protocol runs, its latency terms, and who sends how
- * many bytes to whom. Pure functions of the cluster's shape; time passes in sim_*.c. Ring is
- * the one algorithm here (NCCL src/graph/tuning.cc and search.cc). */
+ * many bytes to whom. Pure functions of the cluster's shape; time passes in sim_*.c. */
 #pragma once
 
 #include "cluster.h"
@@ -64,6 +63,18 @@ typedef struct {
     double wire_bytes; /* payload over the protocol's data fraction */
 } Flow;
 
+/* What NCCL's cost model says of a call, in the parts that a calibration corrects. */
+typedef struct {
+    Algorithm algorithm;
+    int n_ranks;
+    double payload_bytes;
+    double latency_s;        /* all of it */
+    double node_hops_s;      /* its part that hops within nodes make */
+    int n_net_hops;          /* hops between nodes, one after the other */
+    double network_excess_s; /* what a way through this network takes beyond InfiniBand's */
+    double flow_s;
+} NcclPrediction;
+
 typedef struct {
     Algorithm algorithm;
     Protocol protocol;
@@ -71,9 +82,10 @@ typedef struct {
     double latency_s;              /* slept once, by all members together, before the flows */
     double engine_bytes_per_s;     /* wire-byte ceiling of a GPU's channels, one direction */
     double nic_engine_bytes_per_s; /* the same of a NIC */
-    double time_s;   /* latency included, where these ceilings are the bottleneck */
-    gboolean fitted; /* by constants of a calibration; else NCCL's own model */
-    GArray *flows;   /* Flow */
+    double time_s;        /* latency included, where these ceilings are the bottleneck */
+    gboolean fitted;      /* by constants of a calibration; else NCCL's own model */
+    GArray *flows;        /* Flow */
+    NcclPrediction model; /* before any calibration */
 } CollectivePlan;
 
 /* `members` are ranks, ascending. */

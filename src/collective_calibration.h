@@ -8,21 +8,24 @@
 
 G_BEGIN_DECLS
 
-/* The constants of one system. A payload of S bytes takes
- *   launch_s + latency_frac * latency + fill_s * S / (S + fill_bytes)
- *   + (1 + own_frac / (n - 1)) * S / (bandwidth_frac * bandwidth)
- * where NCCL's model has latency + S / bandwidth; own_frac is of rings of n ranks. */
+/* The constants of one system, or of any. A payload of S bytes takes
+ *   launch_s + base + hop_frac * hops within nodes + hops between nodes
+ *   + net_trips * network's excess * number of hops between nodes
+ *   + fill_s * S / (S + fill_bytes) + (1 + own_frac / (n - 1)) * S / (bandwidth_frac *
+ * bandwidth) where NCCL's model has base + hops within nodes + hops between nodes + S /
+ * bandwidth; own_frac is of rings of n ranks. */
 struct _NcclCalibration {
     char *name;
-    double launch_s;     /* kernel launch, and what a network adds to every collective */
-    double latency_frac; /* of NCCL's latency: hops of this network */
-    double fill_bytes;   /* payload at which pipelines are half full */
-    double own_frac; /* what a rank's own share, which passes no link, takes beside others' */
+    double launch_s;   /* the kernel's launch and end, as a stream sees them */
+    double hop_frac;   /* of NCCL's latency of hops within nodes */
+    double net_trips;  /* ways through the network that a hop between nodes takes */
+    double fill_bytes; /* payload at which pipelines are half full */
+    double own_frac;   /* what a rank's own share, which passes no link, takes beside others' */
     gboolean has[N_ALGORITHMS];
     double bandwidth_frac[N_ALGORITHMS];
     double fill_s[N_ALGORITHMS]; /* filling a pipeline with whole chunks */
-    /* Which communicators: GPUs' names begin with one of these, so many nodes, NICs of such
-     * rate; of platforms, if any are named. */
+    /* Which communicators: GPUs' names begin with one of these (NULL: any), so many nodes, NICs
+     * of such rate; of platforms, if any are named. */
     char **gpus, **platforms;
     int min_nodes, max_nodes;
     double min_nic_bytes_per_s, max_nic_bytes_per_s; /* 0 and 0: any */
@@ -35,15 +38,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(NcclCalibration, nccl_calibration_free)
 /* How well it fits, 0: not at all; a named platform counts most. */
 int nccl_calibration_score(const NcclCalibration *calibration, const Cluster *cluster,
                            const int *members, int n_members);
-/* Of the candidates (NcclCalibration *; NULL: none), the best for these members and the
- * algorithm; NULL: none holds. */
-const NcclCalibration *nccl_calibration_choose(const GPtrArray *candidates,
-                                               const Cluster *cluster, const int *members,
-                                               int n_members, Algorithm algorithm);
+/* What the candidates (NcclCalibration *; NULL: none) say of these members: the constants of
+ * the system from the one that fits best, those of the algorithm from the best that has it.
+ * Their has[algorithm]: the best one has it and is not of any system. FALSE: none holds. The
+ * terms own nothing. */
+gboolean nccl_calibration_choose(const GPtrArray *candidates, const Cluster *cluster,
+                                 const int *members, int n_members, Algorithm algorithm,
+                                 NcclCalibration *terms);
 
-/* Replaces NCCL's latency and the time of flows by the calibrated ones. */
-void nccl_calibration_apply(const NcclCalibration *calibration, Algorithm algorithm,
-                            int n_ranks, gint64 payload_bytes, double *latency_s,
-                            double *flow_s);
+/* The calibrated latency and time of flows. */
+void nccl_calibration_apply(const NcclCalibration *calibration, const NcclPrediction *model,
+                            double *latency_s, double *flow_s);
 
 G_END_DECLS

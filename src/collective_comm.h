@@ -28,6 +28,7 @@ typedef struct {
     gboolean nvswitch;                          /* all GPUs of a node meet at switches */
     gboolean collnet;                           /* network switches reduce */
     double nvlink_bytes_per_s, nic_bytes_per_s; /* one direction; 0: none */
+    double nic_latency_s;                       /* NIC to leaf */
 } Comm;
 
 Comm *comm_new(const Cluster *cluster, const int *members, int n_members,

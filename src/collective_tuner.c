@@ -104,7 +104,14 @@ static Hardware intra_hardware(const Comm *comm)
     return comm->nvlink_bytes_per_s > 0 ? HW_NVLINK : HW_PCI;
 }
 
-static double ring_latency_us(const Comm *comm, CollectiveKind kind, Protocol protocol)
+/* Hops of a call, microseconds. */
+typedef struct {
+    double node_us; /* all hops within nodes */
+    int n_net;      /* hops between nodes, and what NCCL gives all of them */
+    double net_us;
+} Hops;
+
+static Hops ring_hops(const Comm *comm, CollectiveKind kind, Protocol protocol)
 {
     const double(*net)[N_PROTOCOLS] = hardware_latency_us[HW_NET];
     double intra = hardware_latency_us[intra_hardware(comm)][ALGORITHM_RING][protocol];
@@ -112,49 +119,66 @@ static double ring_latency_us(const Comm *comm, CollectiveKind kind, Protocol pr
     if (kind == COLLECTIVE_BROADCAST || kind == COLLECTIVE_REDUCE) {
         /* On one node every channel visits the GPUs in the same order: NCCL counts one hop. */
         if (comm->n_nodes == 1)
-            return intra;
-        return n_steps *
-               net[protocol == PROTOCOL_SIMPLE ? ALGORITHM_TREE : ALGORITHM_RING][protocol];
+            return (Hops){.node_us = intra};
+        Algorithm like = protocol == PROTOCOL_SIMPLE ? ALGORITHM_TREE : ALGORITHM_RING;
+        return (Hops){.n_net = comm->n_nodes - 1, .net_us = n_steps * net[like][protocol]};
     }
     int n_between = (kind == COLLECTIVE_ALL_REDUCE ? 2 : 1) * (comm->n_nodes - 1);
     double overhead = comm->n_nodes == 1 ? 0 : comm->amd ? 2.0 : 1.0;
     if (protocol == PROTOCOL_SIMPLE)
         overhead *= 3;
     double inter = net[comm->ranks_per_node == 1 ? ALGORITHM_TREE : ALGORITHM_RING][protocol];
-    return (n_steps - n_between) * MAX(intra, overhead) + n_between * inter;
+    return (Hops){.node_us = (n_steps - n_between) * MAX(intra, overhead),
+                  .n_net = n_between,
+                  .net_us = n_between * inter};
 }
 
-static double latency_us(const Comm *comm, CollectiveKind kind, Algorithm algorithm,
-                         Protocol protocol)
+/* What a collective's latency is made of beside the base that its algorithm has. NVLS' counts
+ * are of whole collectives and not of hops. */
+static Hops hops_of(const Comm *comm, CollectiveKind kind, Algorithm algorithm,
+                    Protocol protocol)
 {
-    double base = base_latency_us[algorithm][protocol];
     double intra = hardware_latency_us[intra_hardware(comm)][algorithm][protocol];
     double inter = hardware_latency_us[HW_NET][algorithm][protocol];
-    double n_levels = floor(log2(comm->n_nodes));
-    int n_others = comm->ranks_per_node - 1;
+    int n_levels = (int)floor(log2(comm->n_nodes)), n_others = comm->ranks_per_node - 1;
+    gboolean several = comm->n_nodes > 1;
     switch (algorithm) {
     case ALGORITHM_RING:
-        return base + ring_latency_us(comm, kind, protocol);
+        return ring_hops(comm, kind, protocol);
     case ALGORITHM_TREE:
-        return base + 2 * (n_others * intra + n_levels * inter);
+        return (Hops){2 * n_others * intra, 2 * n_levels, 2 * n_levels * inter};
     case ALGORITHM_COLLNET_DIRECT:
-        return base + 2 * (MIN(1, n_others) * intra + 0.4 * n_others) + inter;
+        return (Hops){2 * (MIN(1, n_others) * intra + 0.4 * n_others), several, inter};
     case ALGORITHM_COLLNET_CHAIN:
-        return base + 2 * n_others * intra + inter;
+        return (Hops){2 * n_others * intra, several, inter};
     case ALGORITHM_NVLS:
-        return intra + (comm->n_nodes > 1 ? inter : 0);
+        return (Hops){0, several, several ? inter : 0};
     case ALGORITHM_NVLS_TREE:
-        return base + intra + 2 * n_levels * inter;
+        return (Hops){0, 2 * n_levels, 2 * n_levels * inter};
     case ALGORITHM_PAT:
-        return base + n_levels * inter / 3.5 + 2.8 * comm->n_ranks;
+        return (Hops){2.8 * comm->n_ranks, n_levels, n_levels * inter / 3.5};
     case ALGORITHM_DIRECT:
     case N_ALGORITHMS:
         break;
     }
-    /* Point-to-point: one hop of Simple. */
-    return base_latency_us[ALGORITHM_RING][protocol] +
-           hardware_latency_us[comm->n_nodes > 1 ? HW_NET : intra_hardware(comm)]
-                              [ALGORITHM_RING][protocol];
+    /* Point-to-point: one hop. */
+    if (several)
+        return (Hops){0, 1, hardware_latency_us[HW_NET][ALGORITHM_RING][protocol]};
+    return (Hops){.node_us =
+                      hardware_latency_us[intra_hardware(comm)][ALGORITHM_RING][protocol]};
+}
+
+static void latency_fill(const Comm *comm, CollectiveKind kind, TunerChoice *choice)
+{
+    Algorithm a = choice->algorithm;
+    Protocol p = choice->protocol;
+    Hops hops = hops_of(comm, kind, a, p);
+    double base = base_latency_us[a == ALGORITHM_DIRECT ? ALGORITHM_RING : a][p];
+    if (a == ALGORITHM_NVLS || a == ALGORITHM_NVLS_TREE)
+        base += hardware_latency_us[intra_hardware(comm)][a][p];
+    choice->node_hops_s = hops.node_us * US;
+    choice->n_net_hops = hops.n_net;
+    choice->latency_s = (base + hops.node_us + hops.net_us) * US;
 }
 
 /* ---- bandwidth ---- */
@@ -273,8 +297,11 @@ static void correct(const Comm *comm, const ChannelGraph *graph, const Collectiv
     /* "Plateau effect of ring" */
     if (choice->algorithm == ALGORITHM_RING && choice->protocol == PROTOCOL_SIMPLE &&
         comm->n_nodes > 1 &&
-        call->payload_bytes / ((gint64)graph->blocks * comm->n_ranks) >= 64)
-        choice->latency_s *= comm->compute_capability >= 80 ? 1.4 : 1.9;
+        call->payload_bytes / ((gint64)graph->blocks * comm->n_ranks) >= 64) {
+        double plateau = comm->compute_capability >= 80 ? 1.4 : 1.9;
+        choice->latency_s *= plateau;
+        choice->node_hops_s *= plateau;
+    }
 }
 
 /* Point-to-point isn't tuned: what a GPU's or NIC's links give to what passes them. */
@@ -296,7 +323,7 @@ TunerChoice tuner_predict(const Comm *comm, const CommGraphs *graphs,
 {
     TunerChoice choice = {.algorithm = algorithm, .protocol = protocol};
     const ChannelGraph *graph = tuner_graph(graphs, algorithm);
-    choice.latency_s = latency_us(comm, call->kind, algorithm, protocol) * US;
+    latency_fill(comm, call->kind, &choice);
     if (algorithm == ALGORITHM_DIRECT) {
         choice.bytes_per_s = direct_bytes_per_s(comm, call->kind);
         return choice;

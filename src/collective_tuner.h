@@ -26,6 +26,8 @@ typedef struct {
     Algorithm algorithm;
     Protocol protocol;
     double latency_s;
+    double node_hops_s; /* of the latency, what hops within nodes make */
+    int n_net_hops;     /* hops between nodes, one after the other */
     double bytes_per_s; /* payload over time, latency apart */
 } TunerChoice;
 

@@ -28,6 +28,17 @@ static const Constant constants[N_CONSTANTS] = {
          "between "
          "the ends of a cluster's distribution, outliers aside, on average over clusters; the "
          "whiskers of a normal distribution are 5.4 standard deviations apart; not fitted"},
+    [CONSTANT_TORCH_BENCH_S] =
+        {"torch_bench", "s", 20e-6, 5e-6, 50e-6,
+         "of a time by ml-engineering's all_reduce_bench.py, torch.distributed's way to NCCL "
+         "between two CUDA events: no step time depends on it",
+         "stasB200 less vultr8-ar, the same collective on the same GPUs by nccl-tests, "
+         "median of 64 KiB to 2 MiB"},
+    [CONSTANT_XLA_BENCH_S] =
+        {"xla_bench", "s", 10e-6, 2e-6, 40e-6,
+         "of a time by XLA's collective benchmark, its way to NCCL: no step time depends on it",
+         "xla-sm_90 and xla-sm_100_B200 with the constants of nccl-tests' rows held; by GPU "
+         "and collective 4 to 17 us"},
 };
 
 const Constant *constant_of(ConstantId id)

@@ -115,7 +115,7 @@ libzerosim_a_SOURCES += \
 	%reldir%/validate_summary.h
 libzerosim_a_SOURCES += \
 	%reldir%/nccl_csv.c %reldir%/nccl_fit.c %reldir%/nccl_fit.h %reldir%/nccl_log.c \
-	%reldir%/nccl_rows.c %reldir%/nccl_rows.h %reldir%/nccl_write.c %reldir%/nccl_write.h \
+	%reldir%/nccl_program.c %reldir%/nccl_program.h %reldir%/nccl_rows.c %reldir%/nccl_rows.h %reldir%/nccl_write.c %reldir%/nccl_write.h \
 	%reldir%/cmd_nccl.c
 libzerosim_a_SOURCES += %reldir%/cmd_validate.c %reldir%/metrics_expected.c \
 	%reldir%/metrics_expected.h

@@ -12,9 +12,11 @@
 #define MAX_NODES 1048576
 
 const NcclConstant nccl_constants[N_NCCL_CONSTANTS] = {
-    [NCCL_LAUNCH_S] = {"launch_s", 0, 2e-3,
-                       "launch of a collective's kernel, and what its network adds once"},
-    [NCCL_LATENCY_FRAC] = {"latency_frac", 0.01, 10, "of the latency that NCCL's model has"},
+    [NCCL_LAUNCH_S] = {"launch_s", 0, 3e-4, "launch and end of a collective's kernel"},
+    [NCCL_HOP_FRAC] = {"hop_frac", 0.3, 4, "of the latency that NCCL gives hops within a node"},
+    [NCCL_NET_TRIPS] = {"net_trips", 0, 30,
+                        "ways through the network that a hop between nodes takes, beyond "
+                        "InfiniBand's latency"},
     [NCCL_FILL_BYTES] = {"fill_bytes", 65536, 1e10, "payload that half fills the pipelines"},
     [NCCL_OWN_FRAC] = {"own_frac", 0, 2,
                        "of the time a share takes on a ring's link, what a rank's own takes"},
@@ -92,13 +94,20 @@ static gboolean words_read(const JsonIn *in, const char *key, gboolean required,
     return TRUE;
 }
 
+/* "any" is said, so that nothing holds for all GPUs by omission. */
+static gboolean gpus_read(const JsonIn *in, char ***gpus, GError **error)
+{
+    const char *word = json_string_value(json_object_get(in->object, "gpus"));
+    return g_strcmp0(word, "any") == 0 || words_read(in, "gpus", TRUE, gpus, error);
+}
+
 static gboolean match_read(const JsonIn *top, NcclCalibration *calibration, GError **error)
 {
     g_autoptr(GStringChunk) paths = g_string_chunk_new(64);
     gint64 min_nodes = 1, max_nodes = MAX_NODES;
     JsonIn match;
     if (!json_in_object(top, "match", TRUE, paths, &match, error) ||
-        !words_read(&match, "gpus", TRUE, &calibration->gpus, error) ||
+        !gpus_read(&match, &calibration->gpus, error) ||
         !words_read(&match, "platforms", FALSE, &calibration->platforms, error) ||
         !json_in_int(&match, "min_nodes", TRUE, 1, MAX_NODES, &min_nodes, error) ||
         !json_in_int(&match, "max_nodes", FALSE, min_nodes, MAX_NODES, &max_nodes, error) ||
@@ -140,7 +149,8 @@ NcclCalibration *nccl_calibration_load(const char *file, GError **error)
         !match_read(&top, calibration, error) ||
         !json_in_object(&top, "constants", TRUE, paths, &constants, error) ||
         !constant_read(&constants, NCCL_LAUNCH_S, &calibration->launch_s, error) ||
-        !constant_read(&constants, NCCL_LATENCY_FRAC, &calibration->latency_frac, error) ||
+        !constant_read(&constants, NCCL_HOP_FRAC, &calibration->hop_frac, error) ||
+        !constant_read(&constants, NCCL_NET_TRIPS, &calibration->net_trips, error) ||
         !constant_read(&constants, NCCL_FILL_BYTES, &calibration->fill_bytes, error) ||
         !constant_read(&constants, NCCL_OWN_FRAC, &calibration->own_frac, error) ||
         !algorithms_read(&constants, calibration, error))

@@ -16,7 +16,8 @@ typedef struct {
 
 enum {
     NCCL_LAUNCH_S,
-    NCCL_LATENCY_FRAC,
+    NCCL_HOP_FRAC,
+    NCCL_NET_TRIPS,
     NCCL_FILL_BYTES,
     NCCL_OWN_FRAC,
     NCCL_BANDWIDTH_FRAC,

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads measured collectives from a CSV table: columns collective, bytes, n_gpus and time_us or
- * algbw_GBps are needed; group, source_locator, gpus_per_node, net_GBps_per_gpu, algo_proto and
- * health are used where they are there. Rows that aren't healthy are left out. */
+ * algbw_GBps are needed; group, source_locator, gpus_per_node, net_GBps_per_gpu, algo_proto,
+ * platform, health and what names a program are used where they are there. Rows that aren't
+ * healthy are left out. */
 #include "error.h"
+#include "nccl_program.h"
 #include "nccl_rows.h"
 #include "validate_csv.h"
 
@@ -44,6 +46,7 @@ static gboolean row_read(const CsvRow *row, NcclRow *one, GError **error)
     if (time_us == 0 && algbw_GBps == 0)
         return fail(row, error, "time_us or algbw_GBps must be there");
     one->time_s = time_us > 0 ? time_us / 1e6 : (double)one->bytes / (algbw_GBps * 1e9);
+    one->program_s = nccl_program_overhead_s(row);
     one->n_gpus = (int)n_gpus;
     one->gpus_per_node = (int)gpus_per_node;
     one->nic_bytes_per_s = net_GBps * 1e9;
@@ -61,6 +64,7 @@ gboolean nccl_csv_read(const char *file, GArray *rows, GError **error)
         const char *health = csv_row_text(row, "health");
         const char *group = csv_row_text(row, "group");
         const char *source = csv_row_text(row, "source_locator");
+        const char *platform = csv_row_text(row, "platform");
         NcclRow one = {0};
         if (!row_read(row, &one, error))
             return FALSE;
@@ -68,6 +72,7 @@ gboolean nccl_csv_read(const char *file, GArray *rows, GError **error)
             continue;
         one.group = g_strdup(*group ? group : file);
         one.source = g_strdup(*source ? source : file);
+        one.platform = *platform ? g_strdup(platform) : NULL;
         g_array_append_val(rows, one);
     }
     return TRUE;

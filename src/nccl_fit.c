@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Fits constants by the simplex method of Nelder and Mead (1965) on their logarithms: the error
- * is a mean of absolute values, which outliers don't rule and which has no derivative. */
+/* Fits the logarithms of constants by GSL's simplex search: the error is a mean of absolute
+ * values, which outliers don't rule and which has no derivative. */
 #include "nccl_fit.h"
 
 #include "error.h"
 
+#include <gsl/gsl_errno.h>
+#include <gsl/gsl_multimin.h>
 #include <math.h>
 #include <string.h>
 
-#define MAX_CONSTANTS (4 + 2 * N_ALGORITHMS)
-#define MAX_ITERATIONS 3000
+#define MAX_CONSTANTS (5 + 2 * N_ALGORITHMS)
+#define MAX_ITERATIONS 4000
+#define SIMPLEX_SIZE 1e-5
 #define MIN_ROWS 6
 #define LEAST 1e-7
 
@@ -17,13 +20,14 @@
 #define MIN_LARGE_ROWS 3
 #define LARGE_BYTES (2 << 20)
 
-/* What groups of 2, 4 and 8 GPUs show on H100 and on B200 alike; kept where all are of one
- * size.
- */
+/* What nccl-tests on A100, H100 and B200 show alike. Few rows can't tell some constants from
+ * others (one count of nodes: launch from trips): a little cost keeps them near here. Own
+ * share: groups of 2, 4 and 8 GPUs of H100 and B200; kept where all groups are of one size. */
+#define TYPICAL_LAUNCH_S 3.5e-6
+#define TYPICAL_HOP_FRAC 1.5
+#define TYPICAL_NET_TRIPS 4
 #define TYPICAL_OWN_FRAC 0.6
-
-/* A little of each bandwidth's distance from NCCL's, so that few rows don't run away. */
-#define BANDWIDTH_COST 0.01
+#define PRIOR_COST 0.01
 
 typedef struct {
     const GArray *rows;
@@ -31,12 +35,17 @@ typedef struct {
     gboolean has[N_ALGORITHMS];                 /* rows */
     int algorithms[N_ALGORITHMS], n_algorithms; /* whose bandwidth the rows show */
     gboolean sizes_differ;                      /* groups of several sizes */
+    gboolean has_excess;                        /* networks slower than InfiniBand */
     int n;                                      /* constants */
 } Problem;
 
+/* One constant to find: where it goes, its range's number, what it is likely to be (0: not
+ * known). */
 typedef struct {
-    double x[MAX_CONSTANTS], cost;
-} Point;
+    double *value;
+    int kind;
+    double typical;
+} Unknown;
 
 static gboolean counts(const NcclRow *row)
 {
@@ -45,11 +54,10 @@ static gboolean counts(const NcclRow *row)
 
 double nccl_fit_predict_s(const NcclCalibration *calibration, const NcclRow *row)
 {
-    double latency_s = row->latency_s, flow_s = row->flow_s;
-    if (calibration && calibration->has[row->used])
-        nccl_calibration_apply(calibration, row->used, row->n_gpus, row->bytes, &latency_s,
-                               &flow_s);
-    return latency_s + flow_s;
+    double latency_s = row->model.latency_s, flow_s = row->model.flow_s;
+    if (calibration && calibration->has[row->model.algorithm])
+        nccl_calibration_apply(calibration, &row->model, &latency_s, &flow_s);
+    return row->program_s + latency_s + flow_s;
 }
 
 double nccl_fit_error_frac(const NcclCalibration *calibration, const GArray *rows)
@@ -66,42 +74,52 @@ double nccl_fit_error_frac(const NcclCalibration *calibration, const GArray *row
     return n > 0 ? exp(sum / n) - 1 : 0;
 }
 
-/* The constants of a point; outside their ranges it costs. */
-static double unpack(const Problem *problem, const double *x, NcclCalibration *calibration)
+static int unknowns_list(const Problem *problem, NcclCalibration *calibration, Unknown *all)
 {
-    double cost = 0, *values[MAX_CONSTANTS];
-    int kinds[MAX_CONSTANTS] = {NCCL_LAUNCH_S, NCCL_LATENCY_FRAC, NCCL_FILL_BYTES}, n = 3;
-    values[0] = &calibration->launch_s;
-    values[1] = &calibration->latency_frac;
-    values[2] = &calibration->fill_bytes;
+    int n = 0;
+    all[n++] = (Unknown){&calibration->launch_s, NCCL_LAUNCH_S, TYPICAL_LAUNCH_S};
+    all[n++] = (Unknown){&calibration->hop_frac, NCCL_HOP_FRAC, TYPICAL_HOP_FRAC};
+    all[n++] = (Unknown){&calibration->fill_bytes, NCCL_FILL_BYTES, 0};
+    if (problem->has_excess)
+        all[n++] = (Unknown){&calibration->net_trips, NCCL_NET_TRIPS, 0};
+    if (problem->sizes_differ)
+        all[n++] = (Unknown){&calibration->own_frac, NCCL_OWN_FRAC, TYPICAL_OWN_FRAC};
+    for (int i = 0; i < problem->n_algorithms; i++) {
+        int a = problem->algorithms[i];
+        all[n++] = (Unknown){&calibration->bandwidth_frac[a], NCCL_BANDWIDTH_FRAC, 1};
+        all[n++] = (Unknown){&calibration->fill_s[a], NCCL_FILL_S, 0};
+    }
+    return n;
+}
+
+/* The constants of a point; outside their ranges it costs, and a little where they aren't
+ * typical. */
+static double unpack(const Problem *problem, const gsl_vector *x, NcclCalibration *calibration)
+{
+    Unknown all[MAX_CONSTANTS];
+    double cost = 0;
+    int n = unknowns_list(problem, calibration, all);
+    calibration->net_trips = TYPICAL_NET_TRIPS;
+    calibration->own_frac = TYPICAL_OWN_FRAC;
     for (int a = 0; a < N_ALGORITHMS; a++) {
         calibration->has[a] = problem->has[a];
         calibration->bandwidth_frac[a] = 1;
     }
-    calibration->own_frac = TYPICAL_OWN_FRAC;
-    if (problem->sizes_differ) {
-        kinds[n] = NCCL_OWN_FRAC;
-        values[n++] = &calibration->own_frac;
-    }
-    for (int i = 0; i < problem->n_algorithms; i++) {
-        int a = problem->algorithms[i];
-        kinds[n] = NCCL_BANDWIDTH_FRAC;
-        values[n] = &calibration->bandwidth_frac[a];
-        cost += BANDWIDTH_COST * fabs(x[n++]);
-        kinds[n] = NCCL_FILL_S;
-        values[n++] = &calibration->fill_s[a];
-    }
     for (int i = 0; i < n; i++) {
-        const NcclConstant *range = &nccl_constants[kinds[i]];
+        const NcclConstant *range = &nccl_constants[all[i].kind];
         double low = log(MAX(range->min, LEAST)), high = log(range->max);
-        cost += MAX(0, low - x[i]) + MAX(0, x[i] - high);
-        *values[i] = exp(CLAMP(x[i], low, high));
+        double at = gsl_vector_get(x, (size_t)i);
+        cost += MAX(0, low - at) + MAX(0, at - high);
+        if (all[i].typical > 0)
+            cost += PRIOR_COST * fabs(at - log(all[i].typical));
+        *all[i].value = exp(CLAMP(at, low, high));
     }
     return cost;
 }
 
-static double cost_of(const Problem *problem, const double *x)
+static double cost_of(const gsl_vector *x, void *data)
 {
+    const Problem *problem = data;
     NcclCalibration calibration = {0};
     double sum = 0, cost = unpack(problem, x, &calibration);
     int n = 0;
@@ -115,88 +133,67 @@ static double cost_of(const Problem *problem, const double *x)
     return sum / MAX(n, 1) + cost;
 }
 
-static int compare_points(gconstpointer one, gconstpointer other)
+/* Moves x to the minimum nearby, and returns its cost. */
+static double minimise(const Problem *problem, gsl_vector *x, double step)
 {
-    const Point *a = one, *b = other;
-    return a->cost < b->cost ? -1 : a->cost > b->cost;
-}
-
-/* From the centre of all but the worst, `factor` of the way to the worst. */
-static Point point_along(const Problem *problem, const Point *simplex, double factor)
-{
-    Point point = {0};
-    for (int j = 0; j < problem->n; j++) {
-        double centre = 0;
-        for (int i = 0; i < problem->n; i++)
-            centre += simplex[i].x[j] / problem->n;
-        point.x[j] = centre + factor * (simplex[problem->n].x[j] - centre);
-    }
-    point.cost = cost_of(problem, point.x);
-    return point;
-}
-
-static void simplex_shrink(const Problem *problem, Point *simplex)
-{
-    for (int i = 1; i <= problem->n; i++) {
-        for (int j = 0; j < problem->n; j++)
-            simplex[i].x[j] = (simplex[0].x[j] + simplex[i].x[j]) / 2;
-        simplex[i].cost = cost_of(problem, simplex[i].x);
-    }
-}
-
-static Point minimise(const Problem *problem, const double *start, double step)
-{
-    Point simplex[MAX_CONSTANTS + 1] = {{{0}, 0}};
-    for (int i = 0; i <= problem->n; i++) {
-        memcpy(simplex[i].x, start, sizeof simplex[i].x);
-        if (i > 0)
-            simplex[i].x[i - 1] += step;
-        simplex[i].cost = cost_of(problem, simplex[i].x);
-    }
-    for (int iteration = 0; iteration < MAX_ITERATIONS; iteration++) {
-        Point *worst = &simplex[problem->n];
-        qsort(simplex, (size_t)problem->n + 1, sizeof *simplex, compare_points);
-        if (worst->cost - simplex[0].cost < 1e-9)
+    gsl_multimin_function function = {cost_of, x->size, (void *)problem};
+    gsl_vector *steps = gsl_vector_alloc(x->size);
+    gsl_multimin_fminimizer *search =
+        gsl_multimin_fminimizer_alloc(gsl_multimin_fminimizer_nmsimplex2, x->size);
+    gsl_vector_set_all(steps, step);
+    gsl_multimin_fminimizer_set(search, &function, x, steps);
+    for (int i = 0; i < MAX_ITERATIONS; i++)
+        if (gsl_multimin_fminimizer_iterate(search) != GSL_SUCCESS ||
+            gsl_multimin_test_size(search->size, SIMPLEX_SIZE) == GSL_SUCCESS)
             break;
-        Point reflected = point_along(problem, simplex, -1);
-        if (reflected.cost < simplex[0].cost) {
-            Point expanded = point_along(problem, simplex, -2);
-            *worst = expanded.cost < reflected.cost ? expanded : reflected;
-        } else if (reflected.cost < simplex[problem->n - 1].cost) {
-            *worst = reflected;
-        } else {
-            Point contracted = point_along(problem, simplex, 0.5);
-            if (contracted.cost < worst->cost)
-                *worst = contracted;
-            else
-                simplex_shrink(problem, simplex);
-        }
-    }
-    qsort(simplex, (size_t)problem->n + 1, sizeof *simplex, compare_points);
-    return simplex[0];
+    double cost = search->fval;
+    gsl_vector_memcpy(x, search->x);
+    gsl_multimin_fminimizer_free(search);
+    gsl_vector_free(steps);
+    return cost;
 }
 
-/* From a few starts, each minimum once more with a fresh simplex. */
+static void start_fill(const Problem *problem, const double *start, gsl_vector *x)
+{
+    NcclCalibration calibration = {0};
+    Unknown all[MAX_CONSTANTS];
+    int n = unknowns_list(problem, &calibration, all);
+    for (int i = 0; i < n; i++) {
+        double value = all[i].typical > 0 ? all[i].typical : TYPICAL_NET_TRIPS;
+        if (all[i].kind == NCCL_LAUNCH_S)
+            value = start[0];
+        if (all[i].kind == NCCL_FILL_BYTES)
+            value = start[1];
+        if (all[i].kind == NCCL_FILL_S)
+            value = start[2];
+        gsl_vector_set(x, (size_t)i, log(value));
+    }
+}
+
+/* From a few starts, each minimum twice more with a fresh simplex. */
 static NcclCalibration *solve(const Problem *problem)
 {
     static const double starts[][3] = {/* launch_s, fill_bytes, fill_s */
                                        {1e-5, 1e7, 6e-5},   {4e-5, 3e7, 1e-4},
                                        {4e-5, 1e8, 4e-4},   {1.5e-4, 1e7, 4e-4},
                                        {1.5e-4, 1e8, 4e-4}, {3e-6, 1e6, 1e-4}};
-    Point best = {.cost = G_MAXDOUBLE};
+    gsl_vector *x = gsl_vector_alloc((size_t)problem->n);
+    gsl_vector *best = gsl_vector_alloc((size_t)problem->n);
+    double best_cost = G_MAXDOUBLE;
     for (gsize s = 0; s < G_N_ELEMENTS(starts); s++) {
-        double start[MAX_CONSTANTS] = {log(starts[s][0]), log(0.5), log(starts[s][1])};
-        int n_common = problem->n - 2 * problem->n_algorithms;
-        start[3] = problem->sizes_differ ? log(0.3) : 0;
-        for (int i = 0; i < problem->n_algorithms; i++)
-            start[n_common + 1 + 2 * i] = log(starts[s][2]);
-        Point point = minimise(problem, start, 0.5);
-        point = minimise(problem, point.x, 0.3);
-        if (point.cost < best.cost)
-            best = point;
+        start_fill(problem, starts[s], x);
+        minimise(problem, x, 0.5);
+        minimise(problem, x, 0.3);
+        double cost = minimise(problem, x, 0.3);
+        if (cost >= best_cost)
+            continue;
+        best_cost = cost;
+        gsl_vector_memcpy(best, x);
     }
     NcclCalibration *calibration = g_new0(NcclCalibration, 1);
-    unpack(problem, best.x, calibration);
+    unpack(problem, best, calibration);
+    gsl_vector_free(x);
+    gsl_vector_free(best);
     return calibration;
 }
 
@@ -208,9 +205,11 @@ static void problem_size(Problem *problem)
         const NcclRow *row = &g_array_index(problem->rows, NcclRow, i);
         if (!problem->used[i])
             continue;
-        problem->has[row->used] = TRUE;
-        n_large[row->used] += row->bytes >= LARGE_BYTES;
-        if (row->used != ALGORITHM_RING)
+        Algorithm algorithm = row->model.algorithm;
+        problem->has[algorithm] = TRUE;
+        n_large[algorithm] += row->bytes >= LARGE_BYTES;
+        problem->has_excess |= row->model.network_excess_s > 0 && row->model.n_net_hops > 0;
+        if (algorithm != ALGORITHM_RING)
             continue;
         problem->sizes_differ |= n_gpus > 0 && n_gpus != row->n_gpus;
         n_gpus = row->n_gpus;
@@ -218,7 +217,7 @@ static void problem_size(Problem *problem)
     for (int a = 0; a < N_ALGORITHMS; a++)
         if (n_large[a] >= MIN_LARGE_ROWS)
             problem->algorithms[problem->n_algorithms++] = a;
-    problem->n = 3 + problem->sizes_differ + 2 * problem->n_algorithms;
+    problem->n = 3 + problem->has_excess + problem->sizes_differ + 2 * problem->n_algorithms;
 }
 
 /* Which part a row is held out with: its group, or the parity of its size's rank. */

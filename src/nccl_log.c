@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads what nccl-tests print: lines of "#" that say which ranks there are, and rows of
+/* Reads what nccl-tests print, one run after the other: lines of "#" that say which ranks there
+ * are, and rows of
  *   size count type [redop] [root] time algbw busbw #wrong time algbw busbw #wrong
- * first out of place, then in place. The collective is what a "# Collective test starting:"
- * line, the program's name in the log, or the ratio of bus to algorithm bandwidth says. */
+ * first out of place, then in place (nccl-tests 2.10 has "error" for "#wrong"). The collective
+ * is what a "# Collective test starting:" line, the program's name in the log, or the ratio of
+ * bus to algorithm bandwidth says. */
 #include "error.h"
 #include "json_in.h"
 #include "nccl_rows.h"
@@ -29,12 +31,22 @@ static const struct {
 typedef struct {
     const char *file;
     int line;
+    CollectiveKind asked; /* N_COLLECTIVES: what the log says */
+    GRegex *tags;
+    GArray *rows;
+    /* of the run that is being read */
+    int run;
     CollectiveKind kind; /* N_COLLECTIVES: not known yet */
     int n_ranks;
     GHashTable *hosts;
-    GArray *rows;
     guint n_found;
 } LogReader;
+
+/* What launchers and log collectors put before a line: "[1,0]<stdout>:" of mpirun, "0: " of
+ * srun --label, a time stamp. */
+#define TAGS                                                                                   \
+    "^\\s*(\\[[^][]*\\]<std(out|err)>:\\s*|[0-9]+:\\s+|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+Z-]+" \
+    "\\s+)+"
 
 static gboolean fail(const LogReader *reader, GError **error, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
@@ -57,6 +69,37 @@ static GPtrArray *words_of(char **fields)
         if (**fields)
             g_ptr_array_add(words, *fields);
     return words;
+}
+
+static const char *const first_lines[] = {"# nccl-tests version", "# Collective test starting",
+                                          "# nThread"};
+
+/* Rows before the first that told which collective it is. */
+static gboolean run_settle(LogReader *reader, GError **error)
+{
+    if (reader->kind == N_COLLECTIVES)
+        return fail(reader, error, "which collective is this? Use --collective");
+    for (guint i = reader->rows->len - reader->n_found; i < reader->rows->len; i++)
+        g_array_index(reader->rows, NcclRow, i).kind = reader->kind;
+    return TRUE;
+}
+
+/* A log may hold the output of several programs. */
+static gboolean run_begin(LogReader *reader, const char *line, GError **error)
+{
+    gboolean begins = FALSE;
+    for (guint i = 0; i < G_N_ELEMENTS(first_lines); i++)
+        begins |= g_str_has_prefix(line, first_lines[i]);
+    if (!begins || reader->n_found == 0)
+        return TRUE;
+    if (!run_settle(reader, error))
+        return FALSE;
+    reader->run++;
+    reader->kind = reader->asked;
+    reader->n_ranks = 0;
+    reader->n_found = 0;
+    g_hash_table_remove_all(reader->hosts);
+    return TRUE;
 }
 
 /* "#  Rank  3 Group  0 Pid 1200 on  node-a device  3 [0x0f] NVIDIA H100 80GB HBM3" */
@@ -99,8 +142,10 @@ static gboolean number(const char *word, double *value)
 static void row_append(LogReader *reader, gint64 bytes, double time_s, gboolean averages)
 {
     int n_hosts = (int)g_hash_table_size(reader->hosts);
+    g_autofree char *base = g_path_get_basename(reader->file);
     NcclRow row = {
-        .group = g_path_get_basename(reader->file),
+        .group = reader->run == 1 ? g_strdup(base)
+                                  : g_strdup_printf("%s, run %d", base, reader->run),
         .source = g_path_get_basename(reader->file),
         .kind = reader->kind,
         .bytes = bytes,
@@ -133,6 +178,16 @@ static gboolean kind_find(LogReader *reader, const GPtrArray *words, guint first
     return TRUE;
 }
 
+/* A count of wrong results; the largest error that nccl-tests 2.10 has there has an exponent.
+ */
+static gboolean results_check(LogReader *reader, const char *wrong, GError **error)
+{
+    double count;
+    if (strpbrk(wrong, ".e") || !number(wrong, &count) || count == 0)
+        return TRUE;
+    return fail(reader, error, "%s results were wrong: such a run measures nothing", wrong);
+}
+
 /* One size. Its time columns are found from the right: three or four for each of the two
  * places, the fourth, #wrong, being N/A where nothing was checked. */
 static gboolean row_read(LogReader *reader, const GPtrArray *words, GError **error)
@@ -148,6 +203,8 @@ static gboolean row_read(LogReader *reader, const GPtrArray *words, GError **err
                     words->len);
     for (int place = 0; place < 2; place++) {
         guint column = first + (guint)place * n_tail / 2;
+        if (checked && !results_check(reader, words->pdata[column + 3], error))
+            return FALSE;
         if (!number(words->pdata[column], &times_us[place]) ||
             !number(words->pdata[column + 1], &bandwidth[place]) || times_us[place] <= 0)
             return fail(reader, error, "'%s' is no time in microseconds",
@@ -169,12 +226,14 @@ static gboolean row_read(LogReader *reader, const GPtrArray *words, GError **err
 
 static gboolean line_read(LogReader *reader, char *line, GError **error)
 {
-    g_strstrip(line);
-    /* Launchers put the rank before the line: "[1,0]<stdout>:". */
-    char *tag = strstr(line, "<stdout>:");
-    if (*line == '[' && tag)
-        line = g_strstrip(tag + strlen("<stdout>:"));
+    g_autoptr(GMatchInfo) tag = NULL;
+    int after = 0;
+    if (g_regex_match(reader->tags, line, 0, &tag))
+        g_match_info_fetch_pos(tag, 0, NULL, &after);
+    line = g_strstrip(line + after);
     if (*line == '#' || !g_ascii_isdigit(*line)) {
+        if (!run_begin(reader, line, error))
+            return FALSE;
         header_read(reader, line);
         return TRUE;
     }
@@ -187,20 +246,6 @@ static gboolean line_read(LogReader *reader, char *line, GError **error)
     return row_read(reader, words, error);
 }
 
-/* Rows before the first that told which collective it is. */
-static gboolean kinds_settle(LogReader *reader, GError **error)
-{
-    guint first = reader->rows->len - reader->n_found;
-    reader->line = MAX(reader->line, 1);
-    if (reader->n_found == 0)
-        return fail(reader, error, "no results of nccl-tests in this file");
-    if (reader->kind == N_COLLECTIVES)
-        return fail(reader, error, "which collective is this? Use --collective");
-    for (guint i = first; i < reader->rows->len; i++)
-        g_array_index(reader->rows, NcclRow, i).kind = reader->kind;
-    return TRUE;
-}
-
 gboolean nccl_log_read(const char *file, CollectiveKind kind, GArray *rows, GError **error)
 {
     g_autofree char *text = json_in_read_text(file, LOG_MAX_BYTES, NULL, error);
@@ -208,11 +253,21 @@ gboolean nccl_log_read(const char *file, CollectiveKind kind, GArray *rows, GErr
         return FALSE;
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
     g_autoptr(GHashTable) hosts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    LogReader reader = {.file = file, .kind = kind, .hosts = hosts, .rows = rows};
+    g_autoptr(GRegex) tags = g_regex_new(TAGS, 0, 0, NULL);
+    LogReader reader = {.file = file,
+                        .asked = kind,
+                        .kind = kind,
+                        .tags = tags,
+                        .hosts = hosts,
+                        .rows = rows,
+                        .run = 1};
     for (char **line = lines; *line; line++) {
         reader.line++;
         if (!line_read(&reader, *line, error))
             return FALSE;
     }
-    return kinds_settle(&reader, error);
+    reader.line = MAX(reader.line, 1);
+    if (reader.run == 1 && reader.n_found == 0)
+        return fail(&reader, error, "no results of nccl-tests in this file");
+    return reader.n_found == 0 || run_settle(&reader, error);
 }

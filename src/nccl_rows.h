@@ -19,9 +19,9 @@ typedef struct {
     double nic_bytes_per_s;    /* a GPU's share of its node's NICs; 0: not said */
     int algorithm;             /* -1: NCCL's choice */
     gboolean averages;
-    /* by nccl_rows_plan(): NCCL's own prediction */
-    Algorithm used;
-    double latency_s, flow_s;
+    char *platform;       /* node type; NULL: as the others' */
+    double program_s;     /* of time_s, what the program takes that measured it */
+    NcclPrediction model; /* by nccl_rows_plan() */
 } NcclRow;
 
 /* An empty list of rows, freed with what they own. */
@@ -33,7 +33,7 @@ GArray *nccl_rows_new(void);
 gboolean nccl_log_read(const char *file, CollectiveKind kind, GArray *rows, GError **error);
 gboolean nccl_csv_read(const char *file, GArray *rows, GError **error);
 
-/* Fills in NCCL's prediction on nodes of this type. */
+/* Fills in NCCL's prediction on nodes of this type; of rows that name their own, on those. */
 gboolean nccl_rows_plan(GArray *rows, const NodeType *node, GError **error);
 
 /* A cluster of a node type for the tuner alone: it has no platform file. nic_bytes_per_s 0: the

@@ -25,8 +25,9 @@ static json_t *constants_json(const NcclCalibration *calibration)
                                 json_pack("{s:f, s:f}", "bandwidth_frac",
                                           rounded(calibration->bandwidth_frac[a]), "fill_s",
                                           rounded(calibration->fill_s[a])));
-    return json_pack("{s:f, s:f, s:f, s:f, s:o}", "launch_s", rounded(calibration->launch_s),
-                     "latency_frac", rounded(calibration->latency_frac), "fill_bytes",
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:o}", "launch_s",
+                     rounded(calibration->launch_s), "hop_frac", rounded(calibration->hop_frac),
+                     "net_trips", rounded(calibration->net_trips), "fill_bytes",
                      rounded(calibration->fill_bytes), "own_frac",
                      rounded(calibration->own_frac), "algorithms", algorithms);
 }
@@ -58,14 +59,14 @@ static json_t *match_json(const NcclWriteOptions *options, const NodeType *node,
         fastest = MAX(fastest, cluster->nic_bytes_per_s);
     }
     g_auto(GStrv) chip = g_strsplit(node->gpu, "-", 2);
-    json_t *match =
-        json_pack("{s:o, s:i}", "gpus", words_json(options->gpus ? options->gpus : chip[0]),
-                  "min_nodes", least > 1 ? 2 : 1);
+    gboolean any = g_strcmp0(options->gpus, "any") == 0;
+    json_t *gpus = any ? json_string("any") : words_json(options->gpus ? options->gpus : *chip);
+    json_t *match = json_pack("{s:o, s:i}", "gpus", gpus, "min_nodes", least > 1 ? 2 : 1);
     if (options->platforms)
         json_object_set_new(match, "platforms", words_json(options->platforms));
     if (most == 1)
         json_object_set_new(match, "max_nodes", json_integer(1));
-    else
+    else if (!any)
         json_object_update_new(match, json_pack("{s:f, s:f}", "min_nic_bytes_per_s",
                                                 rounded(0.8 * slowest), "max_nic_bytes_per_s",
                                                 rounded(1.2 * fastest)));
@@ -131,16 +132,16 @@ gboolean nccl_write(const char *file, const NcclWriteOptions *options, const Nod
 void nccl_write_table(const NcclCalibration *calibration, const GArray *rows, FILE *out)
 {
     fprintf(out,
-            "launch %.1f us, %.2f of NCCL's latency, pipelines half full at %.1f MiB, own "
-            "share %.2f\n\n",
-            1e6 * calibration->launch_s, calibration->latency_frac,
+            "launch %.1f us, hops in nodes %.2f of NCCL's, between nodes %.1f trips, pipelines "
+            "half full at %.1f MiB, own share %.2f\n\n",
+            1e6 * calibration->launch_s, calibration->hop_frac, calibration->net_trips,
             calibration->fill_bytes / (1 << 20), calibration->own_frac);
     fprintf(out, "algorithm       rows  bandwidth  filling [us]\n");
     fprintf(out, "--------------  ----  ---------  ------------\n");
     for (int a = 0; a < N_ALGORITHMS; a++) {
         int n = 0;
         for (guint i = 0; i < rows->len; i++)
-            n += (int)g_array_index(rows, NcclRow, i).used == a;
+            n += (int)g_array_index(rows, NcclRow, i).model.algorithm == a;
         if (calibration->has[a])
             fprintf(out, "%-14s  %4d  %9.3f  %12.1f\n", algorithm_name((Algorithm)a), n,
                     calibration->bandwidth_frac[a], 1e6 * calibration->fill_s[a]);

@@ -278,8 +278,10 @@ static gboolean link_read(Facts *facts, sg_link_t link, GError **error)
         g_hash_table_add(facts->engines, (gpointer)name);
     if (link_class_of(name) == LINK_NVLINK)
         nvlink_read(facts, name, bytes_per_s);
-    if (link_class_of(name) == LINK_NIC)
+    if (link_class_of(name) == LINK_NIC) {
         slowest(&facts->cluster->nic_bytes_per_s, bytes_per_s);
+        facts->cluster->nic_latency_s = MAX(facts->cluster->nic_latency_s, latency_s);
+    }
     return TRUE;
 }
 

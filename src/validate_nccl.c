@@ -2,6 +2,7 @@
 /* Published timings of a lone collective: one op on the row's platform, replayed like any job.
  */
 #include "error.h"
+#include "nccl_program.h"
 #include "validate_case.h"
 #include "validate_rows.h"
 
@@ -10,8 +11,25 @@
 typedef struct {
     CollectiveKind kind;
     gint64 n_gpus, gpus_per_node, bytes;
-    double time_s, nic_GBps;
+    double time_s, nic_GBps, program_s;
 } NcclRow;
+
+/* "8x NDR400 (ib_write_bw 39.5-45.1 GB/s per HCA)": what was measured of the NICs, the middle
+ * of a range; 0: nothing. */
+static double measured_nic_GBps(const char *network)
+{
+    static const char word[] = "ib_write_bw ";
+    const char *at = csv_text_find(network, word);
+    if (at == NULL)
+        return 0;
+    char *end;
+    const double low = g_ascii_strtod(at + strlen(word), &end);
+    const double high = *end == '-' ? g_ascii_strtod(end + 1, &end) : low;
+    while (*end == ' ')
+        end++;
+    const gboolean a_rate = g_str_has_prefix(end, "GB/s") && low > 0 && high >= low;
+    return a_rate ? (low + high) / 2 : 0;
+}
 
 static gboolean nccl_row_read(const CsvRow *row, NcclRow *n, GError **error)
 {
@@ -35,6 +53,10 @@ static gboolean nccl_row_read(const CsvRow *row, NcclRow *n, GError **error)
                     (int)n->bytes, (int)n->n_gpus);
         return FALSE;
     }
+    const double nic_GBps = measured_nic_GBps(csv_row_text(row, "network"));
+    if (nic_GBps > 0)
+        n->nic_GBps = nic_GBps;
+    n->program_s = nccl_program_overhead_s(row);
     n->time_s = time_us > 0      ? time_us / 1e6
                 : algbw_GBps > 0 ? (double)n->bytes / (algbw_GBps * 1e9)
                                  : 0;
@@ -76,8 +98,8 @@ static gboolean predict_row(ValidateCase *c, const NcclRow *n, GError **error)
         sim_run(inputs->cluster, job, inputs->profile, &inputs->nccl, error);
     if (result == NULL)
         return FALSE;
-    c->outcome->predicted =
-        timeline_end_s(result->timeline, 0, 0) - timeline_start_s(result->timeline, 0, 0);
+    c->outcome->predicted = n->program_s + timeline_end_s(result->timeline, 0, 0) -
+                            timeline_start_s(result->timeline, 0, 0);
     return TRUE;
 }
 

@@ -116,8 +116,21 @@ static gboolean has_word(const char *text, const char *word)
     return FALSE;
 }
 
-/* How near a preset is: the chip must be the same; then one that the source names, the node's
- * size, the GPU's memory. */
+/* Words of a row's network, and how the presets are named that have it. */
+static const struct {
+    const char *word, *prefix;
+} fabrics[] = {{"EFA", "p"}, {"TCPXO", "a3-megagpu"}, {"TCPX", "a3-highgpu"}};
+
+static gboolean has_fabric(const char *text, const char *preset)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(fabrics); i++)
+        if (csv_text_find(text, fabrics[i].word) != NULL)
+            return g_str_has_prefix(preset, fabrics[i].prefix);
+    return FALSE;
+}
+
+/* How near a preset is: the chip must be the same; then one that the source names, its
+ * network's kind, the node's size, the GPU's memory. */
 static int preset_score(const NodeType *node, const GpuName *chip, const char *profile,
                         const PlatformFacts *facts)
 {
@@ -125,7 +138,8 @@ static int preset_score(const NodeType *node, const GpuName *chip, const char *p
     gpu_name_parse(node->gpu, &gpu);
     if (strcmp(gpu.chip, chip->chip) != 0)
         return 0;
-    return 10 + (has_word(facts->source, node->name) ? 400 : 0) +
+    return 10 + (has_word(facts->source, node->name) ? 800 : 0) +
+           (has_fabric(facts->source, node->name) ? 400 : 0) +
            (node->n_gpus == facts->gpus_per_node ? 200 : 0) +
            (strcmp(node->gpu, profile) == 0 ? 100 : 0) +
            (g_str_has_prefix(node->name, "dgx") ? 1 : 0);
@@ -183,8 +197,8 @@ static void replace(GHashTable *replaced, const char *key, double value)
                         g_strdup(g_ascii_formatd(text, sizeof text, "%.12g", value)));
 }
 
-/* The row's node: its own count of GPUs, and a NIC for each where it names their rate. A larger
- * preset keeps its count: fewer of its GPUs are used. */
+/* The row's node: its own count of GPUs, and the rate that it names over the preset's NICs. A
+ * larger preset keeps its count: fewer of its GPUs are used. */
 static GHashTable *node_of_row(ValidateCase *c, const PlatformFacts *facts,
                                const NodeType *preset, const char *profile, int gpus_per_node)
 {
@@ -194,8 +208,9 @@ static GHashTable *node_of_row(ValidateCase *c, const PlatformFacts *facts,
     g_hash_table_insert(replaced, g_strdup("gpu"), g_strdup(profile));
     replace(replaced, "n_gpus", n_gpus);
     if (facts->nic_bytes_per_s > 0) {
-        replace(replaced, "n_nics", n_gpus);
-        replace(replaced, "nic_bytes_per_s", facts->nic_bytes_per_s);
+        const int n_nics = preset->n_nics > 0 ? preset->n_nics : n_gpus;
+        replace(replaced, "n_nics", n_nics);
+        replace(replaced, "nic_bytes_per_s", facts->nic_bytes_per_s * n_gpus / n_nics);
     } else if (several_nodes) {
         validate_case_assume(c, "network of %s", preset->name);
     }

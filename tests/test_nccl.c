@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Calibrations: reading nccl-tests' output and CSV tables, fitting constants to them, files of
  * constants, and what they make of a plan. */
+#include "constants.h"
 #include "error.h"
 #include "nccl_fit.h"
 #include "nccl_write.h"
@@ -72,6 +73,11 @@ static const struct {
     {"   65536   4096  float  avg  -1  20.0  3.28  2.46  0  21.0  3.12  2.34  0\n"
      "# Out of bounds values : 0 OK\n# Avg bus bandwidth    : 2.4\n",
      COLLECTIVE_REDUCE_SCATTER, 20, 21, TRUE},
+    {"0:   65536   4096  bfloat16  none  -1  20.0  3.28  2.46  N/A  21.0  3.12  2.34  N/A\n",
+     COLLECTIVE_ALL_GATHER, 20, 21, FALSE},
+    {"2026-01-02T03:04:05.6Z  65536 16384 float sum 33.84 1.94 2.91 4e-07 33.10 1.98 2.97 "
+     "4e-07\n",
+     COLLECTIVE_ALL_REDUCE, 33.84, 33.1, FALSE},
 };
 
 START_TEST(a_log_is_read_as_printed)
@@ -95,6 +101,33 @@ START_TEST(a_log_is_read_as_printed)
 }
 END_TEST
 
+/* The second has other ranks and another collective. */
+START_TEST(a_log_may_hold_several_runs)
+{
+    g_autofree char *file =
+        file_of("a.log", HEADER
+                "65536 16384 float sum -1 33.84 1.94 2.91 0 33.10 1.98 2.97 0\n"
+                "# Avg bus bandwidth    : 2.9\n"
+                "# nccl-tests version 2.17.0\n# Collective test starting: broadcast_perf\n"
+                "# nThread 1 nGpus 2\n"
+                "#  Rank  0 Group  0 Pid  11 on  node-a device  0 [0x1b] NVIDIA H100\n"
+                "#  Rank  1 Group  0 Pid  12 on  node-a device  1 [0x43] NVIDIA H100\n"
+                "65536 16384 float none 0 20 3.28 3.28 0 21 3.12 3.12 0\n");
+    g_autoptr(GArray) rows = nccl_rows_new();
+    g_autoptr(GError) error = NULL;
+    ck_assert_msg(nccl_log_read(file, N_COLLECTIVES, rows, &error), "%s",
+                  error ? error->message : "");
+    ck_assert_uint_eq(rows->len, 4);
+    const NcclRow *first = &g_array_index(rows, NcclRow, 0);
+    const NcclRow *last = &g_array_index(rows, NcclRow, 3);
+    ck_assert_int_eq(first->kind, COLLECTIVE_ALL_REDUCE);
+    ck_assert_int_eq(first->n_gpus, 4);
+    ck_assert_int_eq(last->kind, COLLECTIVE_BROADCAST);
+    ck_assert_int_eq(last->n_gpus, 2);
+    ck_assert_str_ne(first->group, last->group);
+}
+END_TEST
+
 static const struct {
     const char *text, *where, *what;
 } bad_logs[] = {
@@ -106,6 +139,10 @@ static const struct {
     {HEADER "65536 16384 float sum -1 -3 1.94 2.91 0 33.10 1.98 2.97 0\n", ":11: ", "'-3'"},
     {HEADER "65536 16384 float sum -1 33.84 1.94 9.91 0 33.10 1.98 9.97 0\n",
      ":11: ", "--collective"},
+    {HEADER "65536 16384 float sum -1 33.84 1.94 2.91 17 33.10 1.98 2.97 0\n",
+     ":11: ", "17 results were wrong"},
+    {HEADER "65536 16384 float sum -1 33.84 0.00 0.00 0 33.10 0.00 0.00 0\n" HEADER,
+     ":12: ", "--collective"},
 };
 
 START_TEST(a_bad_log_is_refused_with_its_line)
@@ -152,6 +189,27 @@ START_TEST(unhealthy_rows_are_left_out)
 }
 END_TEST
 
+/* Programs that time each collective alone: their launch is in the time, and not NCCL's. */
+START_TEST(what_a_program_adds_is_known_by_its_name)
+{
+    static const char text[] =
+        "collective,bytes,n_gpus,algbw_GBps,source_locator,value_basis,note\n"
+        "all_reduce,1000000,8,10,a cluster,time,\n"
+        "all_reduce,1000000,8,10,a cluster,busbw,torch all_reduce_bench.py\n"
+        "all_reduce,1000000,8,10,stas00/ml-engineering README,busbw,\n"
+        "all_reduce,1000000,8,10,stas00/ml-engineering README,time,\n"
+        "all_reduce,1000000,8,10,a file,algbw,XLA collective benchmark\n";
+    const double torch_s = constant(CONSTANT_TORCH_BENCH_S);
+    const double wanted_s[] = {0, torch_s, torch_s, 0, constant(CONSTANT_XLA_BENCH_S)};
+    g_autofree char *file = file_of("a.csv", text);
+    g_autoptr(GArray) rows = nccl_rows_new();
+    ck_assert(nccl_csv_read(file, rows, NULL));
+    ck_assert_uint_eq(rows->len, G_N_ELEMENTS(wanted_s));
+    for (guint i = 0; i < rows->len; i++)
+        ck_assert_double_eq(g_array_index(rows, NcclRow, i).program_s, wanted_s[i]);
+}
+END_TEST
+
 /* ---- fits ---- */
 
 /* Two groups of all-reduces on A100s by constants that are known. */
@@ -181,7 +239,7 @@ static GArray *synthetic_rows(const NodeType *node, const NcclCalibration *truth
 static NcclCalibration known_constants(void)
 {
     NcclCalibration truth = {
-        .launch_s = 2e-5, .latency_frac = 0.5, .fill_bytes = 3e7, .own_frac = 0.6};
+        .launch_s = 2e-5, .hop_frac = 0.5, .fill_bytes = 3e7, .own_frac = 0.6};
     truth.has[ALGORITHM_RING] = TRUE;
     truth.bandwidth_frac[ALGORITHM_RING] = 0.9;
     truth.fill_s[ALGORITHM_RING] = 2e-4;
@@ -244,7 +302,9 @@ END_TEST
     "{\"schema\": \"zerosim-nccl/1\", \"name\": \"x\", \"match\": {" match                     \
     "}, \"constants\": {" constants "}, \"fit\": {}}"
 #define GPUS "\"gpus\": [\"h100\"], \"min_nodes\": 1"
-#define COMMON "\"launch_s\": 1e-5, \"latency_frac\": 1, \"fill_bytes\": 1e7, \"own_frac\": 0"
+#define COMMON                                                                                 \
+    "\"launch_s\": 1e-5, \"hop_frac\": 1, \"net_trips\": 0, \"fill_bytes\": 1e7, "             \
+    "\"own_frac\": 0"
 #define RING "\"ring\": {\"bandwidth_frac\": 1, \"fill_s\": 0}"
 
 static const char *const bad_files[][2] = {
@@ -253,7 +313,7 @@ static const char *const bad_files[][2] = {
     {FILE_OF("\"min_nodes\": 1", COMMON ", \"algorithms\": {" RING "}"), "match.gpus"},
     {FILE_OF(GPUS, COMMON ", \"algorithms\": {}"), "constants.algorithms"},
     {FILE_OF(GPUS, COMMON ", \"algorithms\": {\"rung\": {}}"), "rung"},
-    {FILE_OF(GPUS, "\"launch_s\": 3, \"latency_frac\": 1, \"algorithms\": {" RING "}"),
+    {FILE_OF(GPUS, "\"launch_s\": 3, \"hop_frac\": 1, \"algorithms\": {" RING "}"),
      "constants.launch_s"},
     {FILE_OF(GPUS, COMMON ", \"algorithms\": {\"ring\": {\"fill_s\": 0}}"), "bandwidth_frac"},
 };
@@ -318,6 +378,66 @@ START_TEST(auto_takes_what_was_fitted_on_such_a_system)
 }
 END_TEST
 
+/* All-gather between two nodes of p4de: its fit has trees alone. Its launch, hops and
+ * network hold for rings too, whose bandwidth is that of any system. */
+START_TEST(what_no_row_of_a_system_shows_is_any_systems)
+{
+    g_autoptr(GPtrArray) all = installed("auto");
+    g_autoptr(GPtrArray) any = installed("any-nodes");
+    const NcclCalibration *own = NULL, *general = any->pdata[0];
+    for (guint i = 0; i < all->len; i++)
+        if (strcmp(((const NcclCalibration *)all->pdata[i])->name, "p4de") == 0)
+            own = all->pdata[i];
+    ck_assert_ptr_nonnull(own);
+    ck_assert(!own->has[ALGORITHM_RING] && general->has[ALGORITHM_RING]);
+    g_autoptr(CollectivePlan) plan = plan_on("p4de", 2, COLLECTIVE_ALL_GATHER, all);
+    ck_assert_int_eq(plan->algorithm, ALGORITHM_RING);
+    ck_assert(!plan->fitted);
+    NcclCalibration both = *own;
+    both.bandwidth_frac[ALGORITHM_RING] = general->bandwidth_frac[ALGORITHM_RING];
+    both.fill_s[ALGORITHM_RING] = general->fill_s[ALGORITHM_RING];
+    both.fill_bytes = general->fill_bytes;
+    double latency_s, flow_s;
+    nccl_calibration_apply(&both, &plan->model, &latency_s, &flow_s);
+    ck_assert_double_eq_tol(plan->time_s, latency_s + flow_s, 1e-12);
+}
+END_TEST
+
+/* A hop between nodes takes so many ways through a slow network; InfiniBand's are NCCL's own.
+ */
+START_TEST(slow_networks_cost_by_the_hop)
+{
+    const NcclCalibration terms = {.hop_frac = 1,
+                                   .net_trips = 4,
+                                   .fill_bytes = 1,
+                                   .bandwidth_frac = {[ALGORITHM_TREE] = 1}};
+    const NcclCalibration scaled = {.launch_s = 2e-6,
+                                    .hop_frac = 3,
+                                    .fill_bytes = 1e6,
+                                    .bandwidth_frac = {[ALGORITHM_TREE] = 0.5},
+                                    .fill_s = {[ALGORITHM_TREE] = 4e-6}};
+    const NcclPrediction model = {.algorithm = ALGORITHM_TREE,
+                                  .n_ranks = 16,
+                                  .payload_bytes = 1e6,
+                                  .latency_s = 20e-6,
+                                  .node_hops_s = 5e-6,
+                                  .n_net_hops = 2,
+                                  .network_excess_s = 10e-6,
+                                  .flow_s = 30e-6};
+    double latency_s, flow_s;
+    nccl_calibration_apply(&terms, &model, &latency_s, &flow_s);
+    ck_assert_double_eq_tol(latency_s, 20e-6 + 2 * 4 * 10e-6, 1e-15);
+    nccl_calibration_apply(&scaled, &model, &latency_s, &flow_s);
+    ck_assert_double_eq_tol(latency_s, 2e-6 + 15e-6 + 3 * 5e-6 + 2e-6, 1e-15);
+    ck_assert_double_eq_tol(flow_s, 60e-6, 1e-15);
+    g_autoptr(CollectivePlan) infiniband = plan_on("ndv4", 2, COLLECTIVE_ALL_REDUCE, NULL);
+    g_autoptr(CollectivePlan) efa = plan_on("p4de", 2, COLLECTIVE_ALL_REDUCE, NULL);
+    ck_assert_double_eq(infiniband->model.network_excess_s, 0);
+    ck_assert_double_eq_tol(efa->model.network_excess_s, 12.5e-6, 1e-12);
+    ck_assert_int_eq(efa->model.n_net_hops, 2);
+}
+END_TEST
+
 START_TEST(a_named_one_holds_everywhere)
 {
     g_autoptr(GPtrArray) calibrations = installed("dgx-a100-80gb");
@@ -339,9 +459,11 @@ static TCase *log_case(void)
     TCase *tcase = tcase_create("logs");
     tcase_add_checked_fixture(tcase, directory_make, directory_remove);
     tcase_add_loop_test(tcase, a_log_is_read_as_printed, 0, G_N_ELEMENTS(logs));
+    tcase_add_test(tcase, a_log_may_hold_several_runs);
     tcase_add_loop_test(tcase, a_bad_log_is_refused_with_its_line, 0, G_N_ELEMENTS(bad_logs));
     tcase_add_test(tcase, a_table_says_what_is_wrong_and_where);
     tcase_add_test(tcase, unhealthy_rows_are_left_out);
+    tcase_add_test(tcase, what_a_program_adds_is_known_by_its_name);
     return tcase;
 }
 
@@ -363,6 +485,8 @@ static TCase *use_case(void)
     tcase_add_loop_test(tcase, a_bad_calibration_is_refused_with_its_key, 0,
                         G_N_ELEMENTS(bad_files));
     tcase_add_test(tcase, auto_takes_what_was_fitted_on_such_a_system);
+    tcase_add_test(tcase, what_no_row_of_a_system_shows_is_any_systems);
+    tcase_add_test(tcase, slow_networks_cost_by_the_hop);
     tcase_add_test(tcase, a_named_one_holds_everywhere);
     return tcase;
 }

@@ -5,11 +5,18 @@
 set -eu
 zerosim=${ZEROSIM:-zerosim}
 
-# fit NAME PLATFORM [OPTION...]
+# fit NAME PLATFORM [OPTION...]: rows say which platform they are of, if it's another
 fit() {
     name=$1 platform=$2
     shift 2
     "$zerosim" nccl fit --platform="$platform" --name="$name" "$@" "$name.csv"
+}
+
+# fit_any NAME FILE...: what holds where nothing else does
+fit_any() {
+    name=$1
+    shift
+    "$zerosim" nccl fit --platform=dgx-h100 --name="$name" --gpus=any "$@"
 }
 
 fit dgx-a100-80gb dgx-a100-80gb
@@ -19,5 +26,7 @@ fit dgx-b200 dgx-b200
 fit dgx-b200-2-nodes dgx-b200
 fit p3dn p3dn --only-on=p3dn
 fit p4de p4de --only-on=p4d,p4de
-fit p5 p5 --only-on=p5
-fit p6-b200 dgx-b200 --only-on=p6-b200
+fit p5 p5 --gpus=h100,h200 --only-on=p5,p5en
+fit p6-b200 p6-b200 --only-on=p6-b200
+fit_any any-one-node dgx-a100-80gb.csv dgx-h200.csv dgx-b200.csv
+fit_any any-nodes dgx-h100.csv dgx-b200-2-nodes.csv p4de.csv p5.csv p6-b200.csv
