@@ -23,10 +23,13 @@ typedef struct {
     double slowed_s; /* KERNELS: of their time, lost to collectives beside them */
 } PathElement;
 
-/* PathElement, in order of time, from 0 to the end of the step's last op: each begins at the
- * instant at which the one before it ends. What precedes an op is whatever it waited for that
- * ended last: the op before it on its stream, an op that it or the host was told to wait for,
- * or the host. */
+/* PathElement, in order of time, from 0 to the step's end: each begins at the instant at which
+ * the one before it ends. What precedes an op is whatever it waited for that ended last: the op
+ * before it on its stream, an op that it or the host was told to wait for, the end of its
+ * rank's step before, or the host. From the end of the step's last op the path goes back until
+ * it leaves a step as it left the one behind that, and is told as if that step were this one:
+ * what a last step ends with and no other (kernels behind a host that is late anyway) is no
+ * reason for the time that steps take. */
 GArray *explain_path(const Job *job, const Timeline *timeline);
 
 /* Elements of the same kind, phase and rank, one after the other. */

@@ -9,11 +9,15 @@
 
 /* Two instants are one when they differ by less than this share of a step: clocks add up. */
 #define INSTANT_FRAC 1e-9
+/* A path that differs from step to step is followed no further than this. */
+#define MOST_STEPS 8
 
+/* A segment. Steps repeat: step 0 is the timeline's, step -1 the one before it. */
 typedef struct {
+    int step;
     int rank;
     Stream stream;
-    int index; /* of the segment */
+    int index;
 } Place;
 
 /* What an op waited for: a segment, or the host, which waited for that segment before. */
@@ -30,8 +34,11 @@ typedef struct {
     const Timeline *timeline;
     GPtrArray *programs; /* SimProgram *, by program of the job */
     double instant_s;
-    double reached_s; /* the path is known from here to the end */
-    GArray *path;     /* PathElement, latest first */
+    double reached_s;   /* the path is known from here to the end */
+    GArray *path;       /* PathElement, latest first */
+    int n_crossed;      /* ends of steps, from the last one back */
+    PathElement at_end; /* what runs up to the earliest of them, its end since then */
+    gboolean repeats;   /* that was the same at the end before */
     /* Members of the group met last, each behaviour once. */
     int group[MAX_COMMUNICATORS];
     GArray *members[MAX_COMMUNICATORS]; /* int: ranks */
@@ -53,30 +60,62 @@ static int op_at(const Walk *walk, Place place, int i)
                           i);
 }
 
-static double place_start_s(const Walk *walk, Place place)
+static double op_start_s(const Walk *walk, Place place, int op)
 {
-    return timeline_start_s(walk->timeline, place.rank, op_at(walk, place, 0));
+    return timeline_start_s(walk->timeline, place.rank, op) +
+           place.step * walk->timeline->step_time_s;
 }
 
 static double place_end_s(const Walk *walk, Place place)
 {
     int last = segment_at(walk, place)->n_ops - 1;
-    return timeline_end_s(walk->timeline, place.rank, op_at(walk, place, last));
+    return timeline_end_s(walk->timeline, place.rank, op_at(walk, place, last)) +
+           place.step * walk->timeline->step_time_s;
+}
+
+/* The end of the earliest step whose end the path hasn't crossed yet. */
+static double next_end_s(const Walk *walk)
+{
+    return (1 - walk->n_crossed) * walk->timeline->step_time_s;
+}
+
+static gboolean is_same(const Walk *walk, const PathElement *one, const PathElement *other)
+{
+    return one->kind == other->kind && one->rank == other->rank && one->op == other->op &&
+           fabs(one->end_s - other->end_s) <= 4 * walk->instant_s;
+}
+
+static gboolean is_over(const Walk *walk)
+{
+    return walk->repeats || walk->n_crossed > MOST_STEPS;
+}
+
+/* A path that leaves a step where it left the one behind it goes on as it did there. */
+static void ends_cross(Walk *walk, const PathElement *element)
+{
+    while (!is_over(walk) && element->begin_s < next_end_s(walk) - walk->instant_s) {
+        PathElement at_end = *element;
+        at_end.end_s -= next_end_s(walk);
+        walk->repeats = walk->n_crossed > 0 && is_same(walk, &at_end, &walk->at_end);
+        walk->at_end = at_end;
+        walk->n_crossed++;
+    }
 }
 
 /* Lengthens the known path backwards to start_s; what takes no time is no part of it. */
 static void path_add(Walk *walk, PathKind kind, int rank, int op, double start_s)
 {
     PathElement element = {.kind = kind,
-                           .begin_s = CLAMP(start_s, 0, walk->reached_s),
+                           .begin_s = MIN(start_s, walk->reached_s),
                            .end_s = walk->reached_s,
                            .rank = rank,
                            .op = op,
                            .link_class = -1};
-    if (element.begin_s >= element.end_s)
+    if (element.begin_s >= element.end_s || is_over(walk))
         return;
     g_array_append_val(walk->path, element);
     walk->reached_s = element.begin_s;
+    ends_cross(walk, &element);
 }
 
 static void segment_add(Walk *walk, Place place)
@@ -84,7 +123,7 @@ static void segment_add(Walk *walk, Place place)
     PathKind kind = stream_is_communicator(place.stream) ? PATH_COLLECTIVE : PATH_KERNELS;
     for (int i = segment_at(walk, place)->n_ops - 1; i >= 0; i--) {
         int op = op_at(walk, place, i);
-        path_add(walk, kind, place.rank, op, timeline_start_s(walk->timeline, place.rank, op));
+        path_add(walk, kind, place.rank, op, op_start_s(walk, place, op));
     }
 }
 
@@ -104,12 +143,21 @@ static void place_note(const Walk *walk, Cause *cause, Place place)
                               .ready_s = end_s});
 }
 
-/* The last of the segments of all streams that had to end. */
-static void needed_note(const Walk *walk, Cause *cause, int rank, const int *needed)
+/* The last of the rank's segments of all streams that had to end in the step. */
+static void needed_note(const Walk *walk, Cause *cause, int rank, int step, const int *needed)
 {
     for (int s = 0; s < N_STREAMS; s++)
         if (needed[s] > 0)
-            place_note(walk, cause, (Place){rank, (Stream)s, needed[s] - 1});
+            place_note(walk, cause, (Place){step, rank, (Stream)s, needed[s] - 1});
+}
+
+/* A step of a rank begins when all of the one before has ended. */
+static void step_note(const Walk *walk, Cause *cause, int rank, int step)
+{
+    int all[N_STREAMS];
+    for (int s = 0; s < N_STREAMS; s++)
+        all[s] = sim_program_n_segments(program_of(walk, rank), (Stream)s);
+    needed_note(walk, cause, rank, step, all);
 }
 
 /* The host issued the segment so long after it began its epoch. It began that when it had
@@ -119,18 +167,23 @@ static void host_note(const Walk *walk, Cause *cause, Place place)
     const SimProgram *program = program_of(walk, place.rank);
     const SimSegment *segment = segment_at(walk, place);
     double since_s = segment->lag_s;
-    for (int e = segment->epoch; e >= 0; e--) {
+    int last = (int)program->epochs->len - 1;
+    for (int e = segment->epoch, step = place.step; step > -MOST_STEPS; e--) {
         Cause waited = {.ready_s = -INFINITY};
-        needed_note(walk, &waited, place.rank, sim_program_epoch(program, e)->needed);
+        needed_note(walk, &waited, place.rank, step, sim_program_epoch(program, e)->needed);
         if (waited.has_place) {
             waited.ready_s = waited.end_s + since_s;
             cause_note(cause, waited);
         }
-        since_s += e > 0 ? sim_program_epoch(program, e - 1)->host_s : 0;
+        if (e == 0) {
+            e = last + 1;
+            step--;
+        }
+        since_s += sim_program_epoch(program, e - 1)->host_s;
     }
 }
 
-/* Ranks of the group that have times of their own, and `rank` first of those like it. */
+/* Ranks of the group that have times of their own. */
 static const GArray *members_of(Walk *walk, int communicator, int rank)
 {
     const Communicator *comm = job_communicator(walk->job, communicator);
@@ -152,8 +205,10 @@ static const GArray *members_of(Walk *walk, int communicator, int rank)
 static void ended_note(const Walk *walk, Cause *cause, Place place)
 {
     if (place.index > 0)
-        place_note(walk, cause, (Place){place.rank, place.stream, place.index - 1});
-    needed_note(walk, cause, place.rank, segment_at(walk, place)->needed);
+        place_note(walk, cause, (Place){place.step, place.rank, place.stream, place.index - 1});
+    needed_note(walk, cause, place.rank, place.step, segment_at(walk, place)->needed);
+    if (!cause->has_place)
+        step_note(walk, cause, place.rank, place.step - 1);
 }
 
 typedef void (*CauseNote)(const Walk *walk, Cause *cause, Place place);
@@ -167,29 +222,41 @@ static Cause cause_of(Walk *walk, CauseNote note, Place place)
         return cause;
     const GArray *members = members_of(walk, (int)place.stream - (int)STREAM_NCCL, place.rank);
     for (guint m = 0; m < members->len; m++) {
+        Cause other = {.ready_s = -INFINITY};
         place.rank = g_array_index(members, int, m);
-        note(walk, &cause, place);
+        note(walk, &other, place);
+        cause_note(&cause, other);
     }
     return cause;
 }
 
-static void host_add(Walk *walk, Cause cause, Place place)
+/* What the host issued one after the other until it had issued `op`, the list round and round:
+ * each op with its own time, since they are of several phases. */
+static void host_add(Walk *walk, int rank, int op, double begin_s)
 {
-    place.rank = cause.rank;
-    path_add(walk, PATH_HOST, place.rank, op_at(walk, place, 0), cause.end_s);
+    const Schedule *schedule = job_program(walk->job, rank);
+    if (!sim_program_has_host_time(program_of(walk, rank)))
+        path_add(walk, PATH_HOST, rank, op, begin_s);
+    for (int i = op; walk->reached_s > begin_s && !is_over(walk); i--) {
+        double issued_s = walk->reached_s - schedule_op(schedule, i)->host_s;
+        path_add(walk, PATH_HOST, rank, i, MAX(begin_s, issued_s));
+        if (i == 0)
+            i = schedule_n_ops(schedule);
+    }
 }
 
-/* Goes to what the segment waited for. FALSE: nothing in this step. */
+/* Goes to what the segment waited for. FALSE: nothing that has an end. */
 static gboolean step_back(Walk *walk, Place *place)
 {
     double late_s = walk->reached_s - walk->instant_s;
     Cause cause = cause_of(walk, ended_note, *place);
     if (cause.ready_s < late_s) {
         cause = cause_of(walk, host_note, *place);
-        /* A host that has been issuing since before the step began: the time is its own. */
+        /* A host that never waited, as far as one can see: the time is its own. */
         if (cause.ready_s < late_s)
-            cause = (Cause){.rank = place->rank, .end_s = -INFINITY};
-        host_add(walk, cause, *place);
+            cause = (Cause){.rank = place->rank, .end_s = -G_MAXDOUBLE};
+        place->rank = cause.rank;
+        host_add(walk, cause.rank, op_at(walk, *place, 0), cause.end_s);
     }
     *place = cause.place;
     return cause.has_place;
@@ -198,41 +265,38 @@ static gboolean step_back(Walk *walk, Place *place)
 /* The last segment of the rank that ends last. */
 static Place last_place(const Walk *walk)
 {
-    int rank = timeline_last_rank(walk->timeline);
-    Place last = {.rank = rank};
-    double last_s = -INFINITY;
-    for (int s = 0; s < N_STREAMS; s++) {
-        int n = sim_program_n_segments(program_of(walk, rank), (Stream)s);
-        Place place = {rank, (Stream)s, n - 1};
-        if (n == 0 || place_end_s(walk, place) <= last_s)
-            continue;
-        last = place;
-        last_s = place_end_s(walk, place);
-    }
-    return last;
+    Cause last = {.ready_s = -INFINITY};
+    step_note(walk, &last, timeline_last_rank(walk->timeline), 0);
+    g_assert(last.has_place);
+    return last.place;
 }
 
-static void path_reverse(GArray *path)
+/* Of the path over several steps, the earliest that was crossed whole, as if it were this one.
+ */
+static GArray *step_cut(const Walk *walk)
 {
-    for (guint i = 0, j = path->len; i + 1 < j; i++) {
-        PathElement *one = &g_array_index(path, PathElement, i);
-        PathElement *other = &g_array_index(path, PathElement, --j);
-        PathElement held = *one;
-        *one = *other;
-        *other = held;
+    double step_s = walk->timeline->step_time_s;
+    double begin_s = (2 - walk->n_crossed) * step_s;
+    GArray *cut = g_array_new(FALSE, FALSE, sizeof(PathElement));
+    for (guint i = walk->path->len; i-- > 0;) {
+        PathElement element = g_array_index(walk->path, PathElement, i);
+        element.begin_s = cut->len == 0 ? 0 : element.begin_s - begin_s;
+        element.end_s = MIN(element.end_s - begin_s, step_s);
+        if (element.end_s > (cut->len == 0 ? 2 * walk->instant_s : element.begin_s) &&
+            element.begin_s < step_s - walk->instant_s)
+            g_array_append_val(cut, element);
     }
+    g_assert(cut->len > 0);
+    g_array_index(cut, PathElement, cut->len - 1).end_s = step_s;
+    return cut;
 }
 
 static void walk_back(Walk *walk)
 {
-    if (walk->timeline->step_time_s <= 0)
-        return;
     Place place = last_place(walk);
-    do {
+    do
         segment_add(walk, place);
-        /* An instant's slack may not add up over the walk. */
-        g_assert(walk->reached_s <= MAX(place_start_s(walk, place), 0) + walk->instant_s);
-    } while (walk->reached_s > 0 && step_back(walk, &place));
+    while (!is_over(walk) && step_back(walk, &place));
 }
 
 GArray *explain_path(const Job *job, const Timeline *timeline)
@@ -243,12 +307,16 @@ GArray *explain_path(const Job *job, const Timeline *timeline)
                  .instant_s = INSTANT_FRAC * timeline->step_time_s,
                  .reached_s = timeline->step_time_s,
                  .path = g_array_new(FALSE, FALSE, sizeof(PathElement))};
+    GArray *path = NULL;
     for (guint p = 0; p < job->programs->len; p++)
         g_ptr_array_add(walk.programs, sim_program_new(g_ptr_array_index(job->programs, p)));
-    walk_back(&walk);
-    path_reverse(walk.path);
+    if (timeline->step_time_s > 0) {
+        walk_back(&walk);
+        path = step_cut(&walk);
+    }
+    g_array_unref(walk.path);
     g_ptr_array_unref(walk.programs);
     for (int c = 0; c < MAX_COMMUNICATORS; c++)
         g_clear_pointer(&walk.members[c], g_array_unref);
-    return walk.path;
+    return path ? path : g_array_new(FALSE, FALSE, sizeof(PathElement));
 }
