@@ -131,7 +131,8 @@ static gboolean spec_read(const Experiment *experiment, const char *platform, Cl
                                 : constant(CONSTANT_GPU_SPREAD_FRAC);
     spec->topology = experiment_string(experiment, "cluster.topology");
     return cluster_spec_validate(spec, prefix, error) &&
-           cluster_spec_balance(spec, warnings, error);
+           cluster_spec_balance(spec, !experiment_is_set(experiment, "gpu.profile"), warnings,
+                                error);
 }
 
 /* A mesh's rings pass all of its GPUs; those that NCCL finds on some of them aren't searched.

@@ -164,9 +164,11 @@ const char *fabric_name(Fabric fabric);
  * spec; n_nodes is 0 where no count is given and there is one type. Owned by the caller:
  * cluster_spec_clear(). */
 gboolean cluster_spec_parse(const char *platform, ClusterSpec *spec, GError **error);
-/* Nodes of unlike GPUs: the slower kinds get a speed beside the fastest, from their profiles'
- * achievable matmul rates, and their own memory. Says so in `warnings`. */
-gboolean cluster_spec_balance(ClusterSpec *spec, GPtrArray *warnings, GError **error);
+/* Nodes of unlike GPUs: each kind gets its own memory, and unless each has a profile of its own
+ * the slower kinds get a speed beside the fastest, from their profiles' achievable matmul
+ * rates. Says so in `warnings`. */
+gboolean cluster_spec_balance(ClusterSpec *spec, gboolean own_profiles, GPtrArray *warnings,
+                              GError **error);
 void cluster_spec_clear(ClusterSpec *spec);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ClusterSpec, cluster_spec_clear)
 

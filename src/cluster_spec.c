@@ -212,7 +212,8 @@ static gboolean is_mixed(const ClusterSpec *spec)
     return FALSE;
 }
 
-gboolean cluster_spec_balance(ClusterSpec *spec, GPtrArray *warnings, GError **error)
+gboolean cluster_spec_balance(ClusterSpec *spec, gboolean own_profiles, GPtrArray *warnings,
+                              GError **error)
 {
     const char *fastest = NULL;
     double best_flop_per_s = 0;
@@ -229,7 +230,7 @@ gboolean cluster_spec_balance(ClusterSpec *spec, GPtrArray *warnings, GError **e
     }
     for (guint i = 0; i < n_groups(spec); i++) {
         NodeType *node = group_at(spec, i).node;
-        node->gpu_speed /= best_flop_per_s;
+        node->gpu_speed = own_profiles ? 1 : node->gpu_speed / best_flop_per_s;
         if (node->gpu_speed < 1)
             g_ptr_array_add(warnings,
                             g_strdup_printf("every kernel takes %.3g times as long on %s as on "

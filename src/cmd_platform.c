@@ -183,7 +183,7 @@ static gboolean xml_print(const Options *options, GError **error)
     spec.topology = options->topology;
     if (!fabric_parse(options->fabric, &spec.fabric, error) ||
         !cluster_spec_validate(&spec, "platform: ", error) ||
-        !cluster_spec_balance(&spec, notes, error))
+        !cluster_spec_balance(&spec, FALSE, notes, error))
         return FALSE;
     g_autofree char *xml = cluster_spec_write(&spec);
     fputs(xml, stdout);

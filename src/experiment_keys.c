@@ -55,7 +55,7 @@ const ExperimentKey experiment_keys[] = {
     {"cluster", "gpu_spread", KEY_DOUBLE, NULL, 0, 1, NULL, "standard deviation of equal GPUs' times, of which the slowest sets the pace (default: 0.015)"},
     {"cluster", "xml", KEY_PATH, NULL, 0, 0, NULL, "SimGrid platform; replaces the other cluster keys"},
 
-    {"gpu", "profile", KEY_NAME_OR_PATH, NULL, 0, 0, NULL, "kernel times (default: the platform's GPU)"},
+    {"gpu", "profile", KEY_NAME_OR_PATH, NULL, 0, 0, NULL, "kernel times of every GPU (default: of each kind of GPU in the platform its own)"},
     {"gpu", "overlay", KEY_PATH, NULL, 0, 0, NULL, "profile or PyTorch trace whose kernels win over gpu.profile's"},
 
     {"nccl", "algorithm", KEY_CHOICE, ALGORITHMS, 0, 0, "auto", "of collectives that it can run"},

@@ -5,8 +5,12 @@
 
 Job *predict_job(const Inputs *inputs, GError **error)
 {
-    g_autoptr(Job) job = step_build(inputs->model, inputs->training, inputs->profile,
-                                    cluster_n_ranks(inputs->cluster), error);
+    int n_ranks = cluster_n_ranks(inputs->cluster);
+    g_autofree const Profile **profile_of_rank = g_new(const Profile *, n_ranks);
+    for (int rank = 0; rank < n_ranks; rank++)
+        profile_of_rank[rank] = inputs_profile(inputs, rank);
+    g_autoptr(Job) job =
+        step_build_on(inputs->model, inputs->training, profile_of_rank, n_ranks, error);
     if (job == NULL)
         return NULL;
     for (guint p = 0; p < job->programs->len; p++)
@@ -51,6 +55,27 @@ gboolean predict_shortest_s(const Inputs *inputs, double *shortest_s, GError **e
     }
     *shortest_s /= fastest_gpu_speed(inputs->cluster);
     return TRUE;
+}
+
+/* Where GPUs are of several kinds, utilisation is of the sum of their peaks. */
+static void account_for_kinds(Result *result, const Inputs *inputs)
+{
+    DType compute = inputs->training->precision.compute;
+    double peak_flop_per_s = 0;
+    if (inputs->profiles->len == 1)
+        return;
+    for (int rank = 0; rank < result->n_ranks; rank++)
+        peak_flop_per_s += inputs_profile(inputs, rank)->peak_flop_per_s[compute];
+    double ratio =
+        inputs->profile->peak_flop_per_s[compute] * result->n_ranks / peak_flop_per_s;
+    result->mfu_frac *= ratio;
+    result->hfu_frac *= ratio;
+    for (guint i = 1; i < inputs->profiles->len; i++) {
+        const Profile *other = inputs->profiles->pdata[i];
+        char *names = g_strconcat(result->gpu_name, "+", other->name, NULL);
+        g_free(result->gpu_name);
+        result->gpu_name = names;
+    }
 }
 
 /* A comparison under DeepSpeed measures against PyTorch's DDP: the row must say so. */
@@ -112,6 +137,7 @@ Result *predict_observed(const Inputs *inputs, PredictObserver observe, void *da
     if (!expect_error(result, error))
         return NULL;
     result->inputs = g_steal_pointer(&record);
+    account_for_kinds(result, inputs);
     label_foreign_framework(result, inputs);
     copy_warnings(inputs->warnings, result->warnings);
     if (inputs->comparing)

@@ -14,7 +14,9 @@ typedef struct {
     Cluster *cluster;
     Model *model;
     Training *training;
-    Profile *profile;
+    Profile *profile;           /* of rank 0 */
+    GPtrArray *profiles;        /* Profile *, one a kind of GPU; the first is `profile` */
+    GHashTable *profile_of_gpu; /* ClusterGpu.gpu → its Profile; empty where one is for all */
     NcclOptions nccl;
     GPtrArray *calibrations; /* NcclCalibration *, that nccl looks in; NULL: none */
     GPtrArray *warnings;     /* char * */
@@ -36,6 +38,9 @@ gboolean inputs_set(Inputs *inputs, const char *const *assignments, GError **err
 /* The largest micro-batch that fits; with a fixed global batch, of those that divide it. 0: not
  * even 1 fits. Leaves the inputs at that micro-batch, or at 1. */
 gboolean inputs_largest_micro_batch(Inputs *inputs, gint64 *largest, GError **error);
+
+/* Kernel times of a rank's GPU. */
+const Profile *inputs_profile(const Inputs *inputs, int rank);
 
 /* The schedules of a step; checked. */
 Job *predict_job(const Inputs *inputs, GError **error);

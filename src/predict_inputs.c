@@ -18,7 +18,8 @@ void inputs_free(Inputs *inputs)
     g_clear_pointer(&inputs->cluster, cluster_free);
     g_clear_pointer(&inputs->model, model_free);
     g_clear_pointer(&inputs->training, training_free);
-    g_clear_pointer(&inputs->profile, profile_free);
+    g_clear_pointer(&inputs->profile_of_gpu, g_hash_table_unref);
+    g_clear_pointer(&inputs->profiles, g_ptr_array_unref);
     g_clear_pointer(&inputs->calibrations, g_ptr_array_unref);
     g_ptr_array_unref(inputs->warnings);
     g_free(inputs);
@@ -60,30 +61,8 @@ static gboolean nccl_check(const Inputs *inputs, GError **error)
     return FALSE;
 }
 
-/* One kind of GPU: a job on two kinds needs two profiles, which is not modelled. */
-static gboolean check_one_gpu(const Cluster *cluster, GError **error)
+static char *profile_file(const char *name, GError **error)
 {
-    const char *first = cluster_gpu(cluster, 0)->gpu;
-    for (int rank = 1; rank < cluster_n_ranks(cluster); rank++) {
-        const char *other = cluster_gpu(cluster, rank)->gpu;
-        if (strcmp(first, other) == 0)
-            continue;
-        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
-                    "%s: GPUs of two kinds, %s and %s, are not modelled yet: set gpu.profile",
-                    cluster->name, first, other);
-        return FALSE;
-    }
-    return TRUE;
-}
-
-static char *profile_file(const Inputs *inputs, GError **error)
-{
-    const char *name = experiment_string(inputs->experiment, "gpu.profile");
-    if (name == NULL) {
-        if (!check_one_gpu(inputs->cluster, error))
-            return NULL;
-        name = cluster_gpu(inputs->cluster, 0)->gpu;
-    }
     if (strchr(name, '/') != NULL || g_str_has_suffix(name, ".json"))
         return g_strdup(name);
     g_autofree char *base = g_strconcat(name, ".json", NULL);
@@ -97,13 +76,73 @@ static char *profile_file(const Inputs *inputs, GError **error)
     return NULL;
 }
 
+static Profile *profile_add(Inputs *inputs, const char *name, GError **error)
+{
+    g_autofree char *file = profile_file(name, error);
+    Profile *profile = file != NULL ? profile_load(file, error) : NULL;
+    if (profile != NULL)
+        g_ptr_array_add(inputs->profiles, profile);
+    return profile;
+}
+
+const Profile *inputs_profile(const Inputs *inputs, int rank)
+{
+    const char *gpu = cluster_gpu(inputs->cluster, rank)->gpu;
+    const Profile *own = g_hash_table_lookup(inputs->profile_of_gpu, gpu);
+    return own != NULL ? own : inputs->profile;
+}
+
+static gboolean profile_of_each_kind(Inputs *inputs, GError **error)
+{
+    for (int rank = 0; rank < cluster_n_ranks(inputs->cluster); rank++) {
+        char *gpu = cluster_gpu(inputs->cluster, rank)->gpu;
+        if (g_hash_table_contains(inputs->profile_of_gpu, gpu))
+            continue;
+        Profile *profile = profile_add(inputs, gpu, error);
+        if (profile == NULL)
+            return FALSE;
+        g_hash_table_insert(inputs->profile_of_gpu, gpu, profile);
+    }
+    return TRUE;
+}
+
+/* Several kinds of GPU: what can't be of each is of rank 0's, and a platform that the user
+ * wrote may have speeds, which would count twice. */
+static gboolean check_kinds(const Inputs *inputs, GError **error)
+{
+    const char *single = NULL;
+    if (inputs->profiles->len == 1)
+        return TRUE;
+    if (experiment_is_set(inputs->experiment, "cluster.xml"))
+        single = "of a cluster.xml";
+    if (experiment_is_set(inputs->experiment, "gpu.overlay"))
+        single = "with a gpu.overlay";
+    if (single != NULL) {
+        const Profile *other = inputs->profiles->pdata[1];
+        g_set_error(
+            error, ZEROSIM_ERROR, ERROR_UNMODELLED,
+            "%s: GPUs of two kinds %s, %s and %s, are not modelled yet: set gpu.profile",
+            inputs->cluster->name, single, inputs->profile->name, other->name);
+        return FALSE;
+    }
+    g_ptr_array_add(inputs->warnings,
+                    g_strdup_printf("%s: what collectives take from kernels beside them is as "
+                                    "on %s for every kind of GPU",
+                                    inputs->cluster->name, inputs->profile->name));
+    return TRUE;
+}
+
+/* The profile that is named, or that of each kind of GPU. */
 static gboolean profile_read(Inputs *inputs, GError **error)
 {
-    g_autofree char *file = profile_file(inputs, error);
-    if (file == NULL)
+    const char *named = experiment_string(inputs->experiment, "gpu.profile");
+    inputs->profiles = g_ptr_array_new_with_free_func((GDestroyNotify)profile_free);
+    inputs->profile_of_gpu = g_hash_table_new(g_str_hash, g_str_equal);
+    if (named != NULL ? profile_add(inputs, named, error) == NULL
+                      : !profile_of_each_kind(inputs, error))
         return FALSE;
-    inputs->profile = profile_load(file, error);
-    if (inputs->profile == NULL)
+    inputs->profile = inputs->profiles->pdata[0];
+    if (!check_kinds(inputs, error))
         return FALSE;
     const char *overlay = experiment_string(inputs->experiment, "gpu.overlay");
     return overlay == NULL ||
@@ -154,6 +193,21 @@ static int ranks_per_node(const Cluster *cluster)
     return n_ranks[0];
 }
 
+static gboolean check_dtype(const Inputs *inputs, GError **error)
+{
+    DType compute = inputs->training->precision.compute;
+    for (guint i = 0; i < inputs->profiles->len; i++) {
+        const Profile *profile = inputs->profiles->pdata[i];
+        if (profile->peak_flop_per_s[compute] > 0)
+            continue;
+        g_autofree char *where = experiment_where(inputs->experiment, "training.precision");
+        g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: the GPU %s has no %s", where,
+                    profile->name, dtype_name(compute));
+        return FALSE;
+    }
+    return TRUE;
+}
+
 static gboolean training_read(Inputs *inputs, GError **error)
 {
     gint64 hidden_size;
@@ -165,13 +219,7 @@ static gboolean training_read(Inputs *inputs, GError **error)
     if (inputs->training == NULL)
         return FALSE;
     inputs->training->ranks_per_node = ranks_per_node(inputs->cluster);
-    DType compute = inputs->training->precision.compute;
-    if (inputs->profile->peak_flop_per_s[compute] > 0)
-        return TRUE;
-    g_autofree char *where = experiment_where(inputs->experiment, "training.precision");
-    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: the GPU %s has no %s", where,
-                inputs->profile->name, dtype_name(compute));
-    return FALSE;
+    return check_dtype(inputs, error);
 }
 
 static gboolean check_strict(const Inputs *inputs, GError **error)

@@ -197,9 +197,14 @@ static json_t *files_record(const Inputs *inputs, GError **error)
         !add_file(files, "platform", cluster->xml_file, cluster->name, error) ||
         !add_file(files, "gpu_overlay", overlay, overlay, error))
         return NULL;
-    json_object_set_new(files, "gpu_profile",
-                        json_pack("{s:s, s:s}", "name", inputs->profile->name, "sha256",
-                                  inputs->profile->sha256));
+    for (guint i = 0; i < inputs->profiles->len; i++) {
+        const Profile *profile = inputs->profiles->pdata[i];
+        g_autofree char *name =
+            i == 0 ? g_strdup("gpu_profile") : g_strdup_printf("gpu_profile_%u", i + 1);
+        json_object_set_new(
+            files, name,
+            json_pack("{s:s, s:s}", "name", profile->name, "sha256", profile->sha256));
+    }
     return g_steal_pointer(&files);
 }
 

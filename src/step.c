@@ -337,25 +337,36 @@ static const StepHooks *hooks_of(const Training *training)
     g_assert_not_reached();
 }
 
-/* Which program a rank runs: ranks with equal shares of the optimizer run the same one. */
-static char *share_of(const Training *training, const Model *model, const int *owners, int rank)
+/* Which program a rank runs: ranks with equal shares of the optimizer, on GPUs of one kind, run
+ * the same one. */
+static char *share_of(const Profile *profile, const Model *model, const int *owners, int rank)
 {
     gint64 numel = 0;
     int n_tensors = 0;
 
     if (!owners)
-        return g_strdup(strategy_name(training->strategy));
+        return g_strdup(profile->name);
     for (guint p = 0; p < model->parameters->len; p++) {
         if (owners[p] != rank)
             continue;
         numel += model_parameter(model, (int)p)->numel;
         n_tensors++;
     }
-    return g_strdup_printf("%" G_GINT64_FORMAT " in %d", numel, n_tensors);
+    return g_strdup_printf("%" G_GINT64_FORMAT " in %d on %s", numel, n_tensors, profile->name);
 }
 
 Job *step_build(const Model *model, const Training *training, const Profile *profile,
                 int n_ranks, GError **error)
+{
+    g_autofree const Profile **profile_of_rank = g_new(const Profile *, n_ranks);
+
+    for (int rank = 0; rank < n_ranks; rank++)
+        profile_of_rank[rank] = profile;
+    return step_build_on(model, training, profile_of_rank, n_ranks, error);
+}
+
+Job *step_build_on(const Model *model, const Training *training,
+                   const Profile *const *profile_of_rank, int n_ranks, GError **error)
 {
     g_autoptr(Job) job = job_new(n_ranks);
     g_autofree int *owners =
@@ -370,7 +381,7 @@ Job *step_build(const Model *model, const Training *training, const Profile *pro
         !hooks_of(training)->check(model, training, n_ranks, error))
         return NULL;
     for (int rank = 0; rank < n_ranks; rank++) {
-        char *share = share_of(training, model, owners, rank);
+        char *share = share_of(profile_of_rank[rank], model, owners, rank);
         gpointer found;
         if (g_hash_table_lookup_extended(programs, share, NULL, &found)) {
             job->program_of_rank[rank] = GPOINTER_TO_INT(found);
@@ -381,7 +392,7 @@ Job *step_build(const Model *model, const Training *training, const Profile *pro
         g_hash_table_insert(programs, share, GUINT_TO_POINTER(job->programs->len));
         Step step = {.model = model,
                      .training = training,
-                     .profile = profile,
+                     .profile = profile_of_rank[rank],
                      .n_ranks = n_ranks,
                      .rank = rank,
                      .job = job,

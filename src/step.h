@@ -14,4 +14,9 @@ G_BEGIN_DECLS
 Job *step_build(const Model *model, const Training *training, const Profile *profile,
                 int n_ranks, GError **error);
 
+/* The same where ranks have GPUs of several kinds: a profile a rank. Ranks of one kind with
+ * equal shares run one program. */
+Job *step_build_on(const Model *model, const Training *training,
+                   const Profile *const *profile_of_rank, int n_ranks, GError **error);
+
 G_END_DECLS

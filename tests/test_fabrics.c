@@ -17,11 +17,13 @@ static void set_up_without_latency(void)
 }
 
 /* A platform of 2 H100 nodes and 1 A100 node: each kind has its GPUs, NICs and rates; the
- * slower GPUs have their own memory and a speed. */
+ * slower GPUs have their own memory and, where one profile is given for all, a speed. */
 START_TEST(a_cluster_may_mix_node_types)
 {
     g_autoptr(Experiment) experiment = experiment_load(
-        NULL, (const char *const[]){"cluster.platform=2*dgx-h100+p4d", "cluster.nodes=3", NULL},
+        NULL,
+        (const char *const[]){"cluster.platform=2*dgx-h100+p4d", "cluster.nodes=3",
+                              "gpu.profile=h100-sxm5-80gb", NULL},
         NULL);
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) error = NULL;

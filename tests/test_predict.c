@@ -273,6 +273,57 @@ START_TEST(test_best_is_no_slower_than_any_choice)
 }
 END_TEST
 
+static double compute_s(const Schedule *schedule)
+{
+    double sum_s = 0;
+    for (int i = 0; i < schedule_n_ops(schedule); i++)
+        sum_s +=
+            schedule_op(schedule, i)->kind == OP_COMPUTE ? schedule_op(schedule, i)->work_s : 0;
+    return sum_s;
+}
+
+/* Nodes of two kinds: each GPU's kernels take what they take where all GPUs are of its kind,
+ * nobody is slowed down besides, and utilisation is of the sum of both kinds' peaks. One
+ * profile for all is still possible. */
+START_TEST(test_each_kind_of_gpu_has_its_profile)
+{
+    static const char *const platforms[] = {"cluster.platform=1*dgx-h100+1*dgx-a100-80gb",
+                                            "cluster.platform=2*dgx-h100",
+                                            "cluster.platform=2*dgx-a100-80gb"};
+    Inputs *inputs[3];
+    Job *jobs[3];
+
+    for (int i = 0; i < 3; i++) {
+        const char *const extra[] = {platforms[i], NULL};
+        inputs[i] = inputs_with(extra, FALSE);
+        jobs[i] = predict_job(inputs[i], NULL);
+    }
+    ck_assert_uint_eq(jobs[0]->programs->len, 2);
+    ck_assert_double_eq(compute_s(job_program(jobs[0], 0)), compute_s(job_program(jobs[1], 0)));
+    ck_assert_double_eq(compute_s(job_program(jobs[0], 8)), compute_s(job_program(jobs[2], 0)));
+    ck_assert_double_eq(cluster_gpu(inputs[0]->cluster, 0)->speed,
+                        cluster_gpu(inputs[0]->cluster, 8)->speed);
+    g_autoptr(Result) mixed = predicted(inputs[0]);
+    double peak_flop_per_s = 8 * (inputs[1]->profile->peak_flop_per_s[DTYPE_BF16] +
+                                  inputs[2]->profile->peak_flop_per_s[DTYPE_BF16]);
+    ck_assert_double_eq_tol(mixed->mfu_frac,
+                            mixed->model_flops_per_step / mixed->step_time_s / peak_flop_per_s,
+                            1e-12);
+    ck_assert_str_eq(mixed->gpu_name, "h100-sxm5-80gb+a100-sxm4-80gb");
+
+    for (int i = 0; i < 3; i++) {
+        job_free(jobs[i]);
+        inputs_free(inputs[i]);
+    }
+    const char *const one[] = {platforms[0], "gpu.profile=h100-sxm5-80gb", NULL};
+    g_autoptr(Inputs) named = inputs_with(one, FALSE);
+    g_autoptr(Job) job = predict_job(named, NULL);
+    ck_assert_uint_eq(job->programs->len, 1);
+    ck_assert_double_lt(cluster_gpu(named->cluster, 8)->speed,
+                        cluster_gpu(named->cluster, 0)->speed);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("predict");
@@ -289,6 +340,7 @@ int main(void)
     tcase_add_test(tcase, test_strict_turns_warnings_into_errors);
     tcase_add_test(tcase, test_errors_name_the_key);
     tcase_add_test(tcase, test_shortest_step_is_a_lower_bound);
+    tcase_add_test(tcase, test_each_kind_of_gpu_has_its_profile);
     tcase_add_test(tcase, test_best_is_no_slower_than_any_choice);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
