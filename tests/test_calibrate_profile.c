@@ -2,6 +2,7 @@
 /* What zerosim-calibrate writes is what the simulator reads: results of a made-up machine go
  * through the file and come back as exact hits; a second run adds to the first one's file. */
 #include "calibrate/profile_out.h"
+#include "json_in.h"
 #include "profile.h"
 
 #include <check.h>
@@ -124,6 +125,61 @@ END_TEST
 
 /* The loop joins the burst's entry, whichever comes first; what was refused isn't tried again.
  */
+static void add_value(Result *result, const char *name, double value)
+{
+    ResultValue *slot = &result->values[result->n_values++];
+    g_strlcpy(slot->name, name, sizeof slot->name);
+    slot->value = value;
+}
+
+/* Every section that this program writes is one that the simulator reads. */
+START_TEST(test_all_sections)
+{
+    ProfileOut out;
+    Result beside = result_of(1e-3), chain = result_of(2e-3), eager = result_of(6e-6);
+    const Measurement layer = measurement(MEASURE_CHAIN, "layer_forward", TYPE_BF16,
+                                          (int64_t[]){4096, 4096, 11008, 4096, 4096, 1});
+    add_value(&beside, "slowdown_16", 1.25);
+    add_value(&beside, "copy_slowdown_16", 1.5);
+    add_value(&chain, "sum_s", 2.1e-3);
+    add_value(&chain, "ratio", 2 / 2.1);
+    add_value(&eager, "host_work_s", 4e-6);
+    open_file(&out);
+    add_ceilings(&out);
+    const Measurement gemm = product(MEASURE_INTERFERENCE);
+    const Measurement launch =
+        measurement(MEASURE_LAUNCH, "launch_eager", TYPE_FP32, (int64_t[]){1});
+    profile_out_add(&out, &gemm, &beside);
+    profile_out_add(&out, &layer, &chain);
+    profile_out_add(&out, &launch, &eager);
+    add(&out, measurement(MEASURE_LAUNCH, "graph_replay_gap", TYPE_FP32, (int64_t[]){1}), 1e-6);
+    add(&out, measurement(MEASURE_TRANSFER, "both_directions", TYPE_FP32, (int64_t[]){1 << 20}),
+        5e-5);
+    add(&out, measurement(MEASURE_COLLECTIVE, "all_reduce", TYPE_FP32, (int64_t[]){0, 1 << 20}),
+        1e-4);
+    write_and_close(&out);
+    g_autoptr(Profile) profile = load();
+    ck_assert_double_eq_tol(profile_slow_down(profile, KERNEL_CLASS_GEMM, 16).kernel, 1.25,
+                            1e-5);
+    ck_assert_double_eq_tol(profile->factors.chain_ratio, 2 / 2.1, 1e-5);
+    ck_assert_double_gt(profile->factors.transfer_bytes_per_s[TRANSFER_BOTH], 2e10);
+}
+END_TEST
+
+/* A run is described before each writing, and stands once. */
+START_TEST(test_described_again)
+{
+    ProfileOut out;
+    open_file(&out);
+    add_ceilings(&out);
+    profile_out_describe(&out, &machine, "zerosim-calibrate --budget 5");
+    write_and_close(&out);
+    g_autoptr(json_t) root = json_load_file(file, 0, NULL);
+    ck_assert_int_eq(
+        json_array_size(json_object_get(json_object_get(root, "provenance"), "runs")), 1);
+}
+END_TEST
+
 START_TEST(test_second_run_continues)
 {
     ProfileOut out;
@@ -219,6 +275,8 @@ int main(void)
     TCase *tcase = tcase_create("calibrate_profile");
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, test_simulator_reads_it);
+    tcase_add_test(tcase, test_all_sections);
+    tcase_add_test(tcase, test_described_again);
     tcase_add_test(tcase, test_second_run_continues);
     tcase_add_test(tcase, test_continues_a_data_sheet);
     tcase_add_test(tcase, test_refuses_other_files);

@@ -93,8 +93,8 @@ int causal_mask(CudnnGraph &g, const Shape &s, int x)
     const int row = g.intermediate(scores(s, CUDNN_DATA_INT32));
     const int column = g.intermediate(scores(s, CUDNN_DATA_INT32));
     const int visible = g.intermediate(scores(s, CUDNN_DATA_BOOLEAN));
-    g.pointwise(CUDNN_POINTWISE_GEN_INDEX, x, -1, -1, row, CUDNN_DATA_FLOAT, 2);
-    g.pointwise(CUDNN_POINTWISE_GEN_INDEX, x, -1, -1, column, CUDNN_DATA_FLOAT, 3);
+    g.pointwise(CUDNN_POINTWISE_GEN_INDEX, x, -1, -1, row, CUDNN_DATA_INT32, 2);
+    g.pointwise(CUDNN_POINTWISE_GEN_INDEX, x, -1, -1, column, CUDNN_DATA_INT32, 3);
     g.pointwise(CUDNN_POINTWISE_CMP_GE, row, column, -1, visible, CUDNN_DATA_BOOLEAN);
     return step(g, s, CUDNN_POINTWISE_BINARY_SELECT, x, g.scalar(-FLT_MAX), visible);
 }
@@ -297,17 +297,28 @@ template <bool backward> Work build(Bench &bench, const Measurement &m)
     const Tensors t = allocate(bench, s, backward);
     auto forward = std::make_shared<CudnnGraph>(bench);
     forward_graph(*forward, s, t);
-    forward->plan();
+    char name[160];
+    plan_describe(&m, name, sizeof name);
+    forward->plan(std::string("forward of ") + name);
     std::shared_ptr<CudnnGraph> graph = forward;
     if (backward) { /* needs what forward leaves: output and statistics */
         graph = std::make_shared<CudnnGraph>(bench);
         backward_graph(*graph, s, t);
-        graph->plan();
+        graph->plan(name);
         forward->execute(bench.stream);
     }
     Work work;
     work.implementation = "cuDNN fused SDPA";
-    work.launch = [graph](cudaStream_t stream) { graph->execute(stream); };
+    /* Until 9.5 the sums of dQ had to be zeroed first, as cudnn-frontend did. */
+    const size_t zeroed =
+        backward && cudnnGetVersion() < 90500
+            ? static_cast<size_t>(s.batch * s.sequence * s.heads * s.depth) * sizeof(float)
+            : 0;
+    work.launch = [graph, t, zeroed](cudaStream_t stream) {
+        if (zeroed > 0)
+            cudaMemsetAsync(t.dq_sums, 0, zeroed, stream);
+        graph->execute(stream);
+    };
     work.check = [s, t](cudaStream_t) { check(s, t); };
     return work;
 }

@@ -237,6 +237,10 @@ extern "C" void bench_measure(Bench *bench, const Measurement *m, Result *result
         set_reason(result, RESULT_ABSENT, error.what());
     }
     cudaGetLastError();
-    if (cudaStreamSynchronize(bench->stream) != cudaSuccess)
-        result->status = RESULT_BROKEN;
+    const cudaError_t status = cudaStreamSynchronize(bench->stream);
+    if (status == cudaSuccess)
+        return;
+    if (result->reason[0] == '\0')
+        set_reason(result, RESULT_BROKEN, cudaGetErrorString(status));
+    result->status = RESULT_BROKEN;
 }

@@ -109,9 +109,36 @@ static double reduce(Plan *plan, const Options *options, const ProfileOut *out)
 
 #define WRITE_EVERY_S 30
 
+/* Facts and results so far: whatever ends the program, the file is a profile. */
+static bool save(const Bench *bench, ProfileOut *out, const char *command_line, char *message,
+                 size_t size)
+{
+    Machine machine;
+    bench_describe(bench, &machine);
+    profile_out_describe(out, &machine, command_line);
+    return profile_out_write(out, message, size);
+}
+
+/* Recorded, so that the next run goes on behind it: nothing else can be done with this context.
+ */
+static bool give_up(const Bench *bench, const Measurement *m, Result *result, ProfileOut *out,
+                    const char *command_line, char *message, size_t size)
+{
+    char what[160];
+    plan_describe(m, what, sizeof what);
+    profile_out_add(out, m, result);
+    if (save(bench, out, command_line, message, size))
+        snprintf(
+            message, size,
+            "the GPU failed in %s: %s; what was measured is saved, and another run goes on "
+            "behind it",
+            what, result->reason);
+    return false;
+}
+
 /* Until the plan or the budget ends; false with a message when the file can't be written. */
-static bool run(Bench *bench, Plan *plan, Progress *progress, ProfileOut *out, char *message,
-                size_t size)
+static bool run(Bench *bench, Plan *plan, Progress *progress, ProfileOut *out,
+                const char *command_line, char *message, size_t size)
 {
     double written_s = progress_now_s();
     for (size_t i = 0; i < plan->n && !interrupted; i++) {
@@ -120,17 +147,12 @@ static bool run(Bench *bench, Plan *plan, Progress *progress, ProfileOut *out, c
             continue;
         progress_show(progress, &plan->items[i]);
         bench_measure(bench, &plan->items[i], &result);
-        if (result.status == RESULT_BROKEN) {
-            char what[160];
-            plan_describe(&plan->items[i], what, sizeof what);
-            profile_out_write(out, message, size);
-            snprintf(message, size, "the GPU failed in %s: %s", what, result.reason);
-            return false;
-        }
+        if (result.status == RESULT_BROKEN)
+            return give_up(bench, &plan->items[i], &result, out, command_line, message, size);
         profile_out_add(out, &plan->items[i], &result);
         progress_done(progress, &plan->items[i]);
         if (progress_now_s() - written_s > WRITE_EVERY_S) {
-            if (!profile_out_write(out, message, size))
+            if (!save(bench, out, command_line, message, size))
                 return false;
             written_s = progress_now_s();
         }
@@ -156,13 +178,10 @@ static int measure(Bench *bench, const Options *options, const char *command_lin
     Plan *plan = plan_new(machine.n_gpus);
     const double estimate_s = reduce(plan, options, &out);
     progress_start(&progress, options->budget_s, plan->n, estimate_s);
-    bool done = run(bench, plan, &progress, &out, message, sizeof message);
+    bool done = run(bench, plan, &progress, &out, command_line, message, sizeof message);
     progress_end(&progress);
-    if (done) {
-        bench_describe(bench, &machine);
-        profile_out_describe(&out, &machine, command_line);
-        done = profile_out_write(&out, message, sizeof message);
-    }
+    if (done)
+        done = save(bench, &out, command_line, message, sizeof message);
     if (done)
         printf("%s: %zu of %zu measurements\n", out.file, progress.n_done, plan->n);
     plan_free(plan);

@@ -40,14 +40,17 @@ Convolution convolution_of(Bench &bench, const Measurement &m)
     return c;
 }
 
+#define REFERENCE_THREADS 256
+
 enum Pass { FORWARD, BACKWARD_INPUT, BACKWARD_WEIGHT };
 
-/* One element of the pass's result in double precision, a thread a sample; the results before
+/* One element of the pass's result in double precision, a block a sample; the results before
  * are what the library made. */
 __global__ void reference_kernel(Convolution c, Pass pass, const int64_t *samples,
                                  double *pairs)
 {
-    const int64_t i = samples[threadIdx.x], k2 = c.kernel * c.kernel;
+    __shared__ double share[REFERENCE_THREADS];
+    const int64_t i = samples[blockIdx.x], k2 = c.kernel * c.kernel;
     double sum = 0;
     if (pass == FORWARD) {
         const int64_t o = i % c.out, column = i / c.out % c.out_size;
@@ -58,15 +61,16 @@ __global__ void reference_kernel(Convolution c, Pass pass, const int64_t *sample
             const int64_t s = column * c.stride - c.padding + tap % c.kernel;
             if (r < 0 || s < 0 || r >= c.in_size || s >= c.in_size)
                 continue;
-            for (int64_t j = 0; j < c.in; j++)
+            for (int64_t j = threadIdx.x; j < c.in; j += blockDim.x)
                 sum += (double)to_float(
                            c.x[((image * c.in_size + r) * c.in_size + s) * c.in + j]) *
                        to_float(c.w[(o * k2 + tap) * c.in + j]);
         }
-        pairs[2 * threadIdx.x] = to_float(c.y[i]);
+        pairs[2 * blockIdx.x] = to_float(c.y[i]);
     } else {
         const int64_t j = i % c.in, tap = i / c.in % k2, o = i / (c.in * k2);
-        for (int64_t pixel = 0; pixel < c.images * c.out_size * c.out_size; pixel++) {
+        for (int64_t pixel = threadIdx.x; pixel < c.images * c.out_size * c.out_size;
+             pixel += blockDim.x) {
             const int64_t column = pixel % c.out_size, row = pixel / c.out_size % c.out_size;
             const int64_t image = pixel / (c.out_size * c.out_size);
             const int64_t r = row * c.stride - c.padding + tap / c.kernel;
@@ -76,9 +80,15 @@ __global__ void reference_kernel(Convolution c, Pass pass, const int64_t *sample
             sum += (double)to_float(c.x[((image * c.in_size + r) * c.in_size + s) * c.in + j]) *
                    to_float(c.y[pixel * c.out + o]);
         }
-        pairs[2 * threadIdx.x] = to_float(c.w[i]);
+        pairs[2 * blockIdx.x] = to_float(c.w[i]);
     }
-    pairs[2 * threadIdx.x + 1] = sum;
+    share[threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.x > 0)
+        return;
+    for (int t = 1; t < REFERENCE_THREADS; t++)
+        sum += share[t];
+    pairs[2 * blockIdx.x + 1] = sum;
 }
 
 #define N_SAMPLES 8
@@ -100,7 +110,8 @@ void check(const Convolution &c, Pass pass)
     double *device_pairs =
         reinterpret_cast<double *>(static_cast<char *>(memory) + sizeof host);
     cudaMemcpy(memory, host, sizeof host, cudaMemcpyHostToDevice);
-    reference_kernel<<<1, N_SAMPLES>>>(c, pass, static_cast<int64_t *>(memory), device_pairs);
+    reference_kernel<<<N_SAMPLES, REFERENCE_THREADS>>>(c, pass, static_cast<int64_t *>(memory),
+                                                       device_pairs);
     const cudaError_t status =
         cudaMemcpy(pairs, device_pairs, sizeof pairs, cudaMemcpyDeviceToHost);
     cudaFree(memory);
@@ -126,7 +137,9 @@ template <Pass pass> Work convolution(Bench &bench, const Measurement &m)
     const int w = graph->data(channels_last(c.out, c.in, c.kernel), c.w);
     const int y = graph->data(channels_last(c.images, c.out, c.out_size), c.y);
     graph->convolution(kinds[pass], x, w, y, c.padding, c.stride);
-    graph->plan();
+    char name[160];
+    plan_describe(&m, name, sizeof name);
+    graph->plan(name);
     Work work;
     work.implementation = "cuDNN, channels last";
     work.launch = [graph](cudaStream_t stream) { graph->execute(stream); };

@@ -237,21 +237,45 @@ CudnnGraph::Descriptor CudnnGraph::graph()
     return graph;
 }
 
-std::vector<CudnnGraph::Descriptor> CudnnGraph::engine_configurations(Descriptor graph)
+namespace
 {
-    const cudnnBackendHeurMode_t mode = CUDNN_HEUR_MODE_A;
+
+cudnnBackendDescriptor_t make_for(CudnnPlan *plan, cudnnBackendDescriptorType_t type)
+{
+    cudnnBackendDescriptor_t descriptor = nullptr;
+    cudnn_check(cudnnBackendCreateDescriptor(type, &descriptor), "descriptor");
+    plan->descriptors.push_back(descriptor);
+    return descriptor;
+}
+
+/* Plans of the graphs that live, by name. */
+std::map<std::string, std::weak_ptr<CudnnPlan>> living_plans;
+
+} // namespace
+
+CudnnPlan::~CudnnPlan()
+{
+    for (auto descriptor = descriptors.rbegin(); descriptor != descriptors.rend(); ++descriptor)
+        cudnnBackendDestroyDescriptor(*descriptor);
+}
+
+std::vector<CudnnGraph::Descriptor>
+CudnnGraph::engine_configurations(Descriptor graph, cudnnBackendHeurMode_t mode,
+                                  CudnnPlan *plan)
+{
     int64_t n = 0;
-    const Descriptor heuristic = make(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+    std::vector<Descriptor> configurations;
+    const Descriptor heuristic = make_for(plan, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     set(heuristic, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
         &graph);
     set(heuristic, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
-    finish(heuristic, "heuristic");
-    cudnn_check(cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS,
-                                         CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &n, nullptr),
-                "heuristic");
-    std::vector<Descriptor> configurations;
+    if (cudnnBackendFinalize(heuristic) != CUDNN_STATUS_SUCCESS ||
+        cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                                 CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &n,
+                                 nullptr) != CUDNN_STATUS_SUCCESS)
+        return configurations;
     for (int64_t i = 0; i < n; i++)
-        configurations.push_back(make(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR));
+        configurations.push_back(make_for(plan, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR));
     cudnn_check(cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS,
                                          CUDNN_TYPE_BACKEND_DESCRIPTOR, n, &n,
                                          configurations.data()),
@@ -260,31 +284,41 @@ std::vector<CudnnGraph::Descriptor> CudnnGraph::engine_configurations(Descriptor
     return configurations;
 }
 
-bool CudnnGraph::try_plan(Descriptor configuration)
+bool CudnnGraph::try_plan(Descriptor configuration, CudnnPlan *plan)
 {
     const cudnnHandle_t handle = cudnn_handle(bench_);
-    const Descriptor plan = make(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-    set(plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
-    set(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+    int64_t count = 0;
+    const Descriptor candidate = make_for(plan, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+    set(candidate, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
+    set(candidate, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
         &configuration);
-    if (cudnnBackendFinalize(plan) != CUDNN_STATUS_SUCCESS)
+    if (cudnnBackendFinalize(candidate) != CUDNN_STATUS_SUCCESS ||
+        cudnnBackendGetAttribute(candidate, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
+                                 CUDNN_TYPE_INT64, 1, &count,
+                                 &plan->workspace_bytes) != CUDNN_STATUS_SUCCESS ||
+        plan->workspace_bytes > static_cast<int64_t>(bench_.arena.free()))
         return false;
-    plan_ = plan;
+    plan->plan = candidate;
     return true;
 }
 
-void CudnnGraph::plan()
+std::shared_ptr<CudnnPlan> CudnnGraph::choose()
 {
-    int64_t workspace_bytes = 0, count = 0;
-    for (Descriptor configuration : engine_configurations(graph())) {
-        if (try_plan(configuration))
-            break;
-    }
+    const Descriptor of_graph = graph();
+    auto plan = std::make_shared<CudnnPlan>();
+    for (cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
+        for (Descriptor configuration : engine_configurations(of_graph, mode, plan.get()))
+            if (try_plan(configuration, plan.get()))
+                return plan;
+    throw Absent("cuDNN has no engine for it");
+}
+
+void CudnnGraph::plan(const std::string &name)
+{
+    plan_ = living_plans[name].lock();
     if (!plan_)
-        throw Absent("cuDNN has no engine for it");
-    cudnn_check(cudnnBackendGetAttribute(plan_, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
-                                         CUDNN_TYPE_INT64, 1, &count, &workspace_bytes),
-                "workspace");
+        living_plans[name] = plan_ = choose();
+    const int64_t workspace_bytes = plan_->workspace_bytes;
     workspace_ =
         bench_.arena.take(static_cast<size_t>(std::max<int64_t>(workspace_bytes, 256)));
     pack_ = make(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
@@ -300,5 +334,5 @@ void CudnnGraph::execute(cudaStream_t stream)
 {
     const cudnnHandle_t handle = cudnn_handle(bench_);
     cudnn_check(cudnnSetStream(handle, stream), "stream");
-    cudnn_check(cudnnBackendExecute(handle, plan_, pack_), "execution");
+    cudnn_check(cudnnBackendExecute(handle, plan_->plan, pack_), "execution");
 }

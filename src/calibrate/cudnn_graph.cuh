@@ -8,6 +8,7 @@
 #include <cudnn.h>
 
 #include <map>
+#include <memory>
 
 struct CudnnTensor {
     int64_t dimensions[4], strides[4];
@@ -17,6 +18,14 @@ struct CudnnTensor {
 
 /* Of rows x heads x sequence x depth, contiguous in that order. */
 CudnnTensor cudnn_packed(int64_t a, int64_t b, int64_t c, int64_t d, cudnnDataType_t type);
+
+/* What choosing an engine gives, which takes long: one for all sets of operands of a shape. */
+struct CudnnPlan {
+    std::vector<cudnnBackendDescriptor_t> descriptors; /* heuristic, configurations, plan */
+    cudnnBackendDescriptor_t plan = nullptr;
+    int64_t workspace_bytes = 0;
+    ~CudnnPlan();
+};
 
 class CudnnGraph
 {
@@ -43,8 +52,9 @@ class CudnnGraph
                      int64_t stride);
 
     /* Takes the heuristic's first engine that accepts the graph, and its workspace from the
-     * arena; throws Absent when none does. */
-    void plan();
+     * arena; throws Absent when none does. Graphs of one name must be alike but for their
+     * data: while one of them lives, the others take its engine. */
+    void plan(const std::string &name);
     void execute(cudaStream_t stream);
 
   private:
@@ -55,15 +65,18 @@ class CudnnGraph
     void set_tensor(Descriptor descriptor, cudnnBackendAttributeName_t name, int tensor);
     void finish(Descriptor descriptor, const char *what);
     Descriptor graph();
-    std::vector<Descriptor> engine_configurations(Descriptor graph);
-    bool try_plan(Descriptor configuration);
+    std::vector<Descriptor> engine_configurations(Descriptor graph, cudnnBackendHeurMode_t mode,
+                                                  CudnnPlan *plan);
+    bool try_plan(Descriptor configuration, CudnnPlan *plan);
+    std::shared_ptr<CudnnPlan> choose();
 
     Bench &bench_;
     std::vector<Descriptor> all_, tensors_, operations_;
     std::vector<int64_t> uids_; /* of tensors with data */
     std::vector<void *> data_;
     std::map<int, float> scalars_;
-    Descriptor plan_ = nullptr, pack_ = nullptr;
+    std::shared_ptr<CudnnPlan> plan_;
+    Descriptor pack_ = nullptr;
     void *workspace_ = nullptr;
 };
 

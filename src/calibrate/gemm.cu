@@ -181,20 +181,29 @@ struct Reference {
 
 #define N_SAMPLES 32
 
-/* pair[0]: what the library made, pair[1]: the double-precision sum; one thread a sample. */
+#define REFERENCE_THREADS 128
+
+/* pair[0]: what the library made, pair[1]: the double-precision sum; a block a sample. */
 __global__ void reference_kernel(Reference r, const Sample *samples, double *pairs)
 {
-    const Sample s = samples[threadIdx.x];
+    __shared__ double share[REFERENCE_THREADS];
+    const Sample s = samples[blockIdx.x];
     const int64_t a0 = s.batch * r.rows * r.depth, b0 = s.batch * r.columns * r.depth;
     double sum = 0;
-    for (int64_t i = 0; i < r.depth; i++) {
+    for (int64_t i = threadIdx.x; i < r.depth; i += blockDim.x) {
         const int64_t ai = r.a_transposed ? i * r.rows + s.row : s.row * r.depth + i;
         const int64_t bi = r.b_transposed ? s.column * r.depth + i : i * r.columns + s.column;
         sum += load(r.a, r.types.a, a0 + ai) * load(r.b, r.types.b, b0 + bi);
     }
+    share[threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.x > 0)
+        return;
+    for (int t = 1; t < REFERENCE_THREADS; t++)
+        sum += share[t];
     const int64_t ci = (s.batch * r.rows + s.row) * r.columns + s.column;
-    pairs[2 * threadIdx.x] = load(r.c, r.types.output, ci);
-    pairs[2 * threadIdx.x + 1] = sum;
+    pairs[2 * blockIdx.x] = load(r.c, r.types.output, ci);
+    pairs[2 * blockIdx.x + 1] = sum;
 }
 
 double relative_error(const Measurement &m)
@@ -223,8 +232,8 @@ void check(const Measurement &m, const Reference &reference, cudaStream_t stream
     double *device_pairs =
         reinterpret_cast<double *>(static_cast<char *>(memory) + sizeof host);
     cudaMemcpyAsync(memory, host, sizeof host, cudaMemcpyHostToDevice, stream);
-    reference_kernel<<<1, N_SAMPLES, 0, stream>>>(reference, static_cast<Sample *>(memory),
-                                                  device_pairs);
+    reference_kernel<<<N_SAMPLES, REFERENCE_THREADS, 0, stream>>>(
+        reference, static_cast<Sample *>(memory), device_pairs);
     cudaMemcpyAsync(pairs, device_pairs, sizeof pairs, cudaMemcpyDeviceToHost, stream);
     const cudaError_t status = cudaStreamSynchronize(stream);
     cudaFree(memory);

@@ -69,8 +69,13 @@ struct Holder {
                        hold_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes),
                    "shared memory");
     }
+    /* After an error the copy may still run: freeing what it reads would wait for it for ever.
+     */
     ~Holder()
     {
+        if (stop)
+            *static_cast<volatile int *>(stop) = 1;
+        cudaStreamSynchronize(stream);
         cudaFreeHost(stop);
         cudaFreeHost(ready);
         cudaFreeHost(done);
@@ -86,8 +91,12 @@ struct Holder {
         hold_kernel<<<sms, COPY_THREADS, shared_bytes, stream>>>(in, out, window, stop, ready,
                                                                  done);
         cuda_check(cudaGetLastError(), "copy kernel");
-        while (*static_cast<volatile int *>(ready) < sms)
-            ;
+        while (*static_cast<volatile int *>(ready) < sms) {
+            const cudaError_t status = cudaStreamQuery(stream);
+            if (status != cudaErrorNotReady) /* it ends when it is told to, not before */
+                throw std::runtime_error(std::string("copy kernel: ") +
+                                         cudaGetErrorString(status));
+        }
     }
 
     void end()

@@ -31,8 +31,7 @@ void plan_facts(Plan *plan, int stage)
     static const char *const transfers[] = {"host_to_device", "device_to_host",
                                             "both_directions"};
     static const Type types[] = {TYPE_BF16, TYPE_FP16, TYPE_TF32, TYPE_FP32, TYPE_FP8};
-    static const int64_t transfer_bytes[] = {1 << 12, 1 << 16, 1 << 20,
-                                             1 << 24, 1 << 28, 1 << 30};
+    static const int64_t transfer_bytes[] = {1 << 12, 1 << 16, 1 << 20, 1 << 24, 1 << 28};
     for (size_t i = 0; i < LENGTH(launches); i++)
         add(plan, stage, MEASURE_LAUNCH, launches[i], TYPE_FP32, 0.2, (int64_t[]){1});
     for (size_t i = 0; i < LENGTH(types); i++)

@@ -84,6 +84,12 @@ static const GenerationRow generations[] = {
       [TYPE_BF16] = 8192,
       [TYPE_FP16] = 8192,
       [TYPE_FP8] = 16384}},
+    {120,
+     {[TYPE_FP32] = 256,
+      [TYPE_TF32] = 512,
+      [TYPE_BF16] = 1024,
+      [TYPE_FP16] = 1024,
+      [TYPE_FP8] = 2048}},
 };
 
 static const GenerationRow *generation(int capability)

@@ -71,6 +71,7 @@ bool profile_out_open(ProfileOut *out, const char *file, const char *gpu, char *
     json_error_t error;
     out->file = strdup(file);
     out->root = NULL;
+    out->run = NULL;
     if (access(file, F_OK) != 0) {
         out->root = begin(gpu);
         return true;
@@ -224,7 +225,14 @@ void profile_out_describe(ProfileOut *out, const Machine *machine, const char *c
         runs = json_array();
         json_object_set_new(provenance, "runs", runs);
     }
-    json_array_append_new(runs, run_record(machine, command_line));
+    json_t *record = run_record(machine, command_line);
+    if (out->run) {
+        json_object_update(out->run, record);
+        json_decref(record);
+    } else {
+        out->run = record;
+        json_array_append_new(runs, record);
+    }
     profile_facts_set(json_object_get(out->root, "facts"), section(out, "kernels"),
                       json_object_get(out->root, "launch"), machine);
 }

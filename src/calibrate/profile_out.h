@@ -10,6 +10,7 @@
 typedef struct {
     json_t *root;
     char *file;
+    json_t *run; /* this run's record in root; NULL until described */
 } ProfileOut;
 
 /* Reads `file`, or begins an empty profile called `gpu` where there is none. False with one
@@ -23,7 +24,8 @@ bool profile_out_has(const ProfileOut *out, const Measurement *measurement);
 
 void profile_out_add(ProfileOut *out, const Measurement *measurement, const Result *result);
 
-/* Facts of the machine, and those that the kernels' times imply. */
+/* Facts of the machine, and those that the kernels' times imply; again before each writing, so
+ * that a file is a profile whenever the run ends. */
 void profile_out_describe(ProfileOut *out, const Machine *machine, const char *command_line);
 
 /* Writes beside the file, then renames. False with one line in `message`. */
