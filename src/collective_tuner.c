@@ -173,6 +173,7 @@ static void latency_fill(const Comm *comm, CollectiveKind kind, TunerChoice *cho
     Algorithm a = choice->algorithm;
     Protocol p = choice->protocol;
     Hops hops = hops_of(comm, kind, a, p);
+    g_assert(a < N_ALGORITHMS);
     double base = base_latency_us[a == ALGORITHM_DIRECT ? ALGORITHM_RING : a][p];
     if (a == ALGORITHM_NVLS || a == ALGORITHM_NVLS_TREE)
         base += hardware_latency_us[intra_hardware(comm)][a][p];
