@@ -189,3 +189,14 @@ double knob_n_launches(const KnobRun *run, int op_kind)
     }
     return n;
 }
+
+double knob_n_products(const KnobRun *run, int dtype)
+{
+    int n = 0;
+
+    for (guint k = 0; k < run->schedule->kernels->len; k++) {
+        const Kernel *kernel = &g_array_index(run->schedule->kernels, Kernel, k);
+        n += kernel->op == KERNEL_GEMM && (int)kernel->dtype == dtype;
+    }
+    return n;
+}

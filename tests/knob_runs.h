@@ -36,5 +36,7 @@ double knob_n_gathering(const KnobRun *run, int phase);
 double knob_n_unsharded(const KnobRun *run, int phase);
 
 double knob_n_host_waits(const KnobRun *run, int ignored);
+/* Matrix products of a DType. */
+double knob_n_products(const KnobRun *run, int dtype);
 /* Of kernels of a KernelOp. */
 double knob_n_launches(const KnobRun *run, int op_kind);

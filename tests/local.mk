@@ -20,6 +20,7 @@ C_TESTS = \
 	%reldir%/test_json_in \
 	%reldir%/test_kernel \
 	%reldir%/test_knobs \
+	%reldir%/test_knobs_time \
 	%reldir%/test_memory \
 	%reldir%/test_metrics \
 	%reldir%/test_model \
@@ -138,6 +139,8 @@ EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(
 	%reldir%/golden.sh %reldir%/tap.sh %reldir%/cppcheck.cfg
 
 %canon_reldir%_test_knobs_SOURCES = %reldir%/test_knobs.c %reldir%/knob_runs.c %reldir%/knob_runs.h
+%canon_reldir%_test_knobs_time_SOURCES = %reldir%/test_knobs_time.c %reldir%/knob_runs.c \
+	%reldir%/knob_runs.h
 %canon_reldir%_test_replay_SOURCES = %reldir%/test_replay.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h
 %canon_reldir%_test_validate_SOURCES = %reldir%/test_validate.c %reldir%/validate_inputs.c \

@@ -90,6 +90,11 @@ static const Knob knobs[] = {
     /* From block 2 on in forward, and all but the second block of backward. */
     {FSDP1, "fsdp.limit_all_gathers=false", knob_n_host_waits, 0, 0, -(10 + 11)},
 
+    /* Forward and both gradients of four linear layers a block, and the head. */
+    {DDP " cluster.platform=dgx-h100", "training.precision=fp8", knob_n_products, DTYPE_FP8, 0,
+     3 * (4 * 12 + 1)},
+    {DDP " cluster.platform=dgx-h100", "training.precision=fp8", knob_payload_bytes,
+     COLLECTIVE_ALL_REDUCE, 0, 0},
     /* Compiled, gelu_new's chain of eight kernels a block is one of a fused kind. */
     {DDP, "training.compile=true", knob_n_launches, KERNEL_GELU_PYTHON_FORWARD, 0, -12 * 8},
 
