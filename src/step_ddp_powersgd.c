@@ -57,8 +57,8 @@ static void parts_init(Parts *parts, const Step *step, const Bucket *bucket, con
     parts->matrices = g_array_new(FALSE, FALSE, sizeof(Matrix));
     parts->loose = g_array_new(FALSE, FALSE, sizeof(gint64));
     if (knobs_of(step)->batched) {
-        const gint64 side =
-            (gint64)ceil(sqrt((double)(bucket->bytes / dtype_bytes(parts->dtype))));
+        const gint64 numel = bucket->bytes / dtype_bytes(parts->dtype);
+        const gint64 side = (gint64)ceil(sqrt((double)numel));
         tensor_add(parts, knobs_of(step), side, side);
         return;
     }

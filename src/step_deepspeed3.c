@@ -113,6 +113,32 @@ static gint64 bucket_gathered_numel(const Step *step, const GArray *bucket)
     return numel;
 }
 
+/* MiCS, allreduce_mics_shard_grads: at the accumulation boundary the replicas of a shard add up
+ * the bucket's partitions, in place. */
+static void replicas_reduce(Step *step, Stream stream)
+{
+    const Zero3 *zero = step->state;
+    const int wide = dtype_bytes(knobs_of(step)->grad_accum_dtype);
+    g_autoptr(GArray) kernels = g_array_new(FALSE, FALSE, sizeof(Kernel));
+    gint64 bytes = 0;
+
+    if (knobs_of(step)->mics_shard_size <= 0 || !step->last_micro_step ||
+        job_group_size(step->job, zero3_communicator(step, "replicate"), step->rank) == 1)
+        return;
+    for (guint i = 0; i < zero->bucket->len; i++) {
+        gint64 numel = zero3_partition_numel(step, g_array_index(zero->bucket, int, i));
+        const Kernel scale = {KERNEL_SCALE, DTYPE_FP32, {numel * wide}};
+        bytes += numel * wide;
+        g_array_append_val(kernels, scale);
+    }
+    step_compute(step, stream, "divide", "gradient partitions",
+                 (const Kernel *)(void *)kernels->data, (int)kernels->len);
+    schedule_wait(step->schedule, stream,
+                  step_collective_on(step, zero3_communicator(step, "replicate"), stream,
+                                     "all_reduce", "gradient partitions", COLLECTIVE_ALL_REDUCE,
+                                     bytes, 0));
+}
+
 /* partition_grads: each reduced partition is written to the gradient buffer, or added to
  * earlier micro-steps', in the buffer's type. */
 static void partitions_store(Step *step, Stream stream)
@@ -140,19 +166,21 @@ static void partitions_store(Step *step, Stream stream)
     step_compute(step, stream, adds ? "accumulate" : "keep", "gradient partitions",
                  (const Kernel *)(void *)kernels->data, (int)kernels->len);
     step_release(step, stream, &cast);
+    replicas_reduce(step, stream);
 }
 
 /* reduce_scatter_coalesced: pieces are interleaved by owner into a temporary, divided, and
- * reduce-scattered. */
+ * reduce-scattered; a single gradient that divides evenly is where it should be. */
 static void bucket_scatter(Step *step, Stream stream)
 {
     const Zero3 *zero = step->state;
-    gint64 bytes = bucket_gathered_numel(step, zero->bucket) *
-                   dtype_bytes(step->training->precision.reduce);
+    gint64 numel = bucket_gathered_numel(step, zero->bucket);
+    gint64 bytes = numel * dtype_bytes(step->training->precision.reduce);
+    gint64 moved = zero->bucket->len == 1 && numel == zero->bucket_numel ? 0 : bytes;
     int interleaved =
-        step_alloc(step, stream, "interleaved", "bucket", MEMORY_TEMPORARIES, bytes);
+        step_alloc(step, stream, "interleaved", "bucket", MEMORY_TEMPORARIES, moved);
 
-    step_stream_kernel(step, stream, "interleave", "bucket", KERNEL_COPY, bytes);
+    step_stream_kernel(step, stream, "interleave", "bucket", KERNEL_COPY, moved);
     step_stream_kernel(step, stream, "divide", "bucket", KERNEL_SCALE, bytes);
     schedule_wait(step->schedule, stream,
                   step_collective_on(step, zero3_shards(step), stream, "reduce_scatter",
@@ -203,8 +231,6 @@ static void bucket_reduce(Step *step)
     while (g_queue_get_length(zero->reduce_events) > MAX_REDUCE_EVENTS)
         schedule_host_wait(step->schedule,
                            GPOINTER_TO_INT(g_queue_pop_head(zero->reduce_events)));
-    if (stream != STREAM_COMPUTE)
-        schedule_wait_stream(step->schedule, stream, STREAM_COMPUTE);
     if (all_reduces(step))
         bucket_all_reduce(step, stream);
     else if (zero3_reduces_quantized(step))
@@ -219,7 +245,8 @@ static void bucket_reduce(Step *step)
 }
 
 /* A gradient that fits is copied to the ipg buffer, on the reduction stream, and its own
- * storage goes; a larger one is reduced from where it is. */
+ * storage goes; a larger one is reduced from where it is. The stream waits for the gradient
+ * here, so that a full bucket isn't held back by the one that comes next. */
 static void zero3_gradient_ready(Step *step, int parameter)
 {
     Zero3 *zero = step->state;
@@ -231,26 +258,14 @@ static void zero3_gradient_ready(Step *step, int parameter)
         bucket_reduce(step);
     g_array_append_val(zero->bucket, parameter);
     zero->bucket_numel += numel;
-    if (!knobs_of(step)->contiguous_gradients || numel > limit)
-        return;
     if (stream != STREAM_COMPUTE)
         schedule_wait_stream(step->schedule, stream, STREAM_COMPUTE);
+    if (!knobs_of(step)->contiguous_gradients || numel > limit)
+        return;
     step_stream_kernel(step, stream, "copy to ipg",
                        model_parameter(step->model, parameter)->name, KERNEL_COPY,
                        numel * dtype_bytes(step->training->precision.gradient));
     step_release(step, stream, &step->gradient[parameter]);
-}
-
-/* MiCS: the replicas of a shard add up their gradients at the accumulation boundary. */
-static void replicas_reduce(Step *step)
-{
-    if (knobs_of(step)->mics_shard_size <= 0 || !step->last_micro_step)
-        return;
-    int reduced = step_collective_on(
-        step, zero3_communicator(step, "replicate"), reduce_stream(step), "all_reduce",
-        "gradient partitions", COLLECTIVE_ALL_REDUCE,
-        partition_total(step) * dtype_bytes(step->training->precision.reduce), 0);
-    schedule_host_wait(step->schedule, reduced);
 }
 
 static void zero3_end_backward(Step *step)
@@ -258,7 +273,6 @@ static void zero3_end_backward(Step *step)
     Zero3 *zero = step->state;
 
     bucket_reduce(step);
-    replicas_reduce(step);
     g_queue_clear(zero->reduce_events);
     schedule_host_wait(step->schedule, step->schedule->last_op[reduce_stream(step)]);
 }

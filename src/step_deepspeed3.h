@@ -98,7 +98,7 @@ void coordinator_invalidate_secondary(Step *step, Coordinator *coordinator);
 void gather_issue(Step *step, Coordinator *coordinator, GArray *parameters);
 /* The module that needs the parameter waits for its gather. */
 void gather_claim(Step *step, Coordinator *coordinator, int parameter);
-void gather_free(gpointer gather);
+void gather_free(gpointer data);
 /* The parameter's storage goes. */
 void gather_release(Step *step, Coordinator *coordinator, int parameter);
 

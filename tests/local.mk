@@ -54,6 +54,7 @@ C_TESTS = \
 	%reldir%/test_step_powersgd \
 	%reldir%/test_step_states \
 	%reldir%/test_step_volumes \
+	%reldir%/test_step_zero3 \
 	%reldir%/test_step_zeropp \
 	%reldir%/test_timeline \
 	%reldir%/test_training \
@@ -152,6 +153,8 @@ EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(
 %canon_reldir%_test_step_knobs_SOURCES = %reldir%/test_step_knobs.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h
 %canon_reldir%_test_step_powersgd_SOURCES = %reldir%/test_step_powersgd.c %reldir%/step_inputs.c \
+	%reldir%/step_inputs.h
+%canon_reldir%_test_step_zero3_SOURCES = %reldir%/test_step_zero3.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h
 %canon_reldir%_test_step_zeropp_SOURCES = %reldir%/test_step_zeropp.c %reldir%/step_inputs.c \
 	%reldir%/step_inputs.h

@@ -2,6 +2,8 @@
 /* Trainings made by hand, shipped models and the shipped profile; sums over schedules. */
 #include "step_inputs.h"
 
+#include <string.h>
+
 Profile *step_profile;
 
 void step_profile_open(void)
@@ -110,6 +112,34 @@ gint64 step_payload(const Schedule *schedule, CollectiveKind kind, int *count)
         (*count)++;
     }
     return bytes;
+}
+
+gboolean step_label_begins(const Schedule *schedule, const Op *op, const char *verb)
+{
+    return g_str_has_prefix(schedule_label(schedule, op->label), verb);
+}
+
+gint64 step_payload_of(const Schedule *schedule, CollectiveKind kind, const char *verb)
+{
+    gint64 bytes = 0;
+
+    for (int i = 0; i < schedule_n_ops(schedule); i++) {
+        const Op *op = schedule_op(schedule, i);
+        if (op->kind == OP_COLLECTIVE && op->collective == kind &&
+            step_label_begins(schedule, op, verb))
+            bytes += op->payload_bytes;
+    }
+    return bytes;
+}
+
+gint64 step_persistent_of(const Schedule *schedule, const char *label)
+{
+    for (guint i = 0; i < schedule->persistent->len; i++) {
+        PersistentBlock block = g_array_index(schedule->persistent, PersistentBlock, i);
+        if (strcmp(schedule_label(schedule, block.label), label) == 0)
+            return block.bytes;
+    }
+    return 0;
 }
 
 double step_sent_bytes(const Schedule *schedule, int n_ranks)

@@ -34,6 +34,11 @@ Job *step_job(const Model *model, const Training *training, int n_ranks);
 
 /* Payload bytes of all collectives of a kind, and their number. */
 gint64 step_payload(const Schedule *schedule, CollectiveKind kind, int *count);
+gboolean step_label_begins(const Schedule *schedule, const Op *op, const char *verb);
+/* The same of those whose label begins with `verb`. */
+gint64 step_payload_of(const Schedule *schedule, CollectiveKind kind, const char *verb);
+/* Bytes of the persistent block called so; 0: there is none. */
+gint64 step_persistent_of(const Schedule *schedule, const char *label);
 double step_sent_bytes(const Schedule *schedule, int n_ranks);
 /* Time of the compute ops whose label starts with `verb`. */
 double step_work_s(const Schedule *schedule, const char *verb);

@@ -21,16 +21,6 @@ static Training powersgd_training(void)
     return t;
 }
 
-static gint64 persistent_of(const Schedule *schedule, const char *label)
-{
-    for (guint i = 0; i < schedule->persistent->len; i++) {
-        PersistentBlock block = g_array_index(schedule->persistent, PersistentBlock, i);
-        if (strcmp(schedule_label(schedule, block.label), label) == 0)
-            return block.bytes;
-    }
-    return 0;
-}
-
 /* Payload and number of the all-reduces whose label begins with `verb`. */
 static gint64 reduced(const Schedule *schedule, const char *verb, int *count)
 {
@@ -80,8 +70,10 @@ START_TEST(test_volumes)
     ck_assert_int_eq(reduced(schedule, "all_reduce P of", &count), 4 * p_numel);
     ck_assert_int_eq(reduced(schedule, "all_reduce Q of", &count), 4 * q_numel);
     ck_assert_int_eq(reduced(schedule, "all_reduce uncompressed of", &count), 4 * loose);
-    ck_assert_int_eq(persistent_of(schedule, "PowerSGD's factors"), 4 * (p_numel + q_numel));
-    ck_assert_int_eq(persistent_of(schedule, "PowerSGD's errors"), 4 * model->n_parameters);
+    ck_assert_int_eq(step_persistent_of(schedule, "PowerSGD's factors"),
+                     4 * (p_numel + q_numel));
+    ck_assert_int_eq(step_persistent_of(schedule, "PowerSGD's errors"),
+                     4 * model->n_parameters);
 }
 END_TEST
 
@@ -137,8 +129,8 @@ START_TEST(test_memory)
     g_autoptr(Job) without = step_job(model, &t, N_RANKS);
     const Schedule *schedule = job_program(without, 0);
 
-    ck_assert_int_eq(persistent_of(schedule, "PowerSGD's errors"), 0);
-    ck_assert_int_eq(persistent_of(schedule, "PowerSGD's factors"), 0);
+    ck_assert_int_eq(step_persistent_of(schedule, "PowerSGD's errors"), 0);
+    ck_assert_int_eq(step_persistent_of(schedule, "PowerSGD's factors"), 0);
     ck_assert_double_eq(step_work_s(schedule, "add error"), 0);
     ck_assert_double_eq(step_work_s(schedule, "keep error"), 0);
     ck_assert_double_gt(step_work_s(schedule, "random Q"), 0);
@@ -168,7 +160,7 @@ START_TEST(test_batched)
     ck_assert_int_eq(reduced(schedule, "all_reduce Q of", &count), 4 * 2 * side);
     ck_assert_int_eq(reduced(schedule, "all_reduce ", &count), 4 * 2 * 2 * side);
     ck_assert_int_eq(count, 2);
-    ck_assert_int_eq(persistent_of(schedule, "PowerSGD's errors"), 4 * side * side);
+    ck_assert_int_eq(step_persistent_of(schedule, "PowerSGD's errors"), 4 * side * side);
 }
 END_TEST
 
@@ -179,7 +171,7 @@ START_TEST(test_one_rank)
     g_autoptr(Model) model = step_model("gpt2", &t);
     g_autoptr(Job) job = step_job(model, &t, 1);
 
-    ck_assert_int_eq(persistent_of(job_program(job, 0), "PowerSGD's errors"), 0);
+    ck_assert_int_eq(step_persistent_of(job_program(job, 0), "PowerSGD's errors"), 0);
     ck_assert_double_eq(step_work_s(job_program(job, 0), "P of"), 0);
 }
 END_TEST

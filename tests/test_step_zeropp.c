@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ZeRO++ and the other ways in which ZeRO-3 fetches and reduces: volumes against closed forms,
- * who ends with what, memory, fallbacks. */
+/* ZeRO++: volumes against closed forms, who ends with what, memory, fallbacks. */
 #include "step_inputs.h"
 
 #include <string.h>
@@ -13,34 +12,6 @@ static Training zero3_training(void)
     Training t = step_training(FRAMEWORK_DEEPSPEED, STRATEGY_ZERO3);
     t.ranks_per_node = N_LOCAL;
     return t;
-}
-
-static gboolean begins(const Schedule *schedule, const Op *op, const char *verb)
-{
-    return g_str_has_prefix(schedule_label(schedule, op->label), verb);
-}
-
-/* Payload of the collectives of a kind whose label begins with `verb`. */
-static gint64 payload_of(const Schedule *schedule, CollectiveKind kind, const char *verb)
-{
-    gint64 bytes = 0;
-
-    for (int i = 0; i < schedule_n_ops(schedule); i++) {
-        const Op *op = schedule_op(schedule, i);
-        if (op->kind == OP_COLLECTIVE && op->collective == kind && begins(schedule, op, verb))
-            bytes += op->payload_bytes;
-    }
-    return bytes;
-}
-
-static gint64 persistent_of(const Schedule *schedule, const char *label)
-{
-    for (guint i = 0; i < schedule->persistent->len; i++) {
-        PersistentBlock block = g_array_index(schedule->persistent, PersistentBlock, i);
-        if (strcmp(schedule_label(schedule, block.label), label) == 0)
-            return block.bytes;
-    }
-    return 0;
 }
 
 /* The fewest groups that are at most 8000 elements and a multiple of 8 each. */
@@ -68,7 +39,7 @@ START_TEST(test_qwz)
 
     for (int i = 1; i < schedule_n_ops(schedule); i++) {
         const Op *op = schedule_op(schedule, i), *numbers = schedule_op(schedule, i - 1);
-        if (op->kind != OP_COLLECTIVE || !begins(schedule, op, "all_gather scales"))
+        if (op->kind != OP_COLLECTIVE || !step_label_begins(schedule, op, "all_gather scales"))
             continue;
         const Op *output = schedule_op(schedule, i - 2);
         ck_assert_int_eq(numbers->kind, OP_COLLECTIVE);
@@ -106,34 +77,14 @@ START_TEST(test_qwz_and_hpz)
     for (int i = 0; i < schedule_n_ops(schedule); i++) {
         const Op *op = schedule_op(schedule, i);
         if (op->kind != OP_COLLECTIVE || op->collective != COLLECTIVE_ALL_GATHER ||
-            begins(schedule, op, "all_gather scales"))
+            step_label_begins(schedule, op, "all_gather scales"))
             continue;
         *(op->communicator == 1 ? &secondary : &first) += op->payload_bytes;
     }
     ck_assert_int_eq(first, large + 2 * small);
     ck_assert_int_eq(secondary, large);
-    ck_assert_int_eq(persistent_of(schedule, "secondary partitions"),
+    ck_assert_int_eq(step_persistent_of(schedule, "secondary partitions"),
                      2 * model->n_parameters / N_LOCAL);
-}
-END_TEST
-
-/* hpZ: the host waits for each copy to the secondary partition, once a parameter and step. */
-START_TEST(test_hpz_waits)
-{
-    Training t = zero3_training();
-    t.deepspeed.max_reuse_distance = 0;
-    t.gradient_accumulation = 2;
-    g_autoptr(Model) model = step_model("llama-2-7b", &t);
-    t.deepspeed.hpz_partition_size = N_LOCAL;
-    g_autoptr(Job) job = step_job(model, &t, N_RANKS);
-    const Schedule *schedule = job_program(job, 0);
-    int n_kept = 0;
-
-    for (guint i = 0; i < schedule->host_waits->len; i++) {
-        HostWait wait = g_array_index(schedule->host_waits, HostWait, i);
-        n_kept += begins(schedule, schedule_op(schedule, wait.op), "keep secondary");
-    }
-    ck_assert_int_eq(n_kept, (int)model->parameters->len - 65);
 }
 END_TEST
 
@@ -189,14 +140,15 @@ START_TEST(test_qgz)
         gint64 columns = parameter->numel / parameter->rows;
         scales += columns == 1 ? 0 : 4 * MAX(parameter->rows, columns);
     }
-    ck_assert_int_eq(payload_of(schedule, COLLECTIVE_ALL_TO_ALL, "all_to_all in node"),
+    ck_assert_int_eq(step_payload_of(schedule, COLLECTIVE_ALL_TO_ALL, "all_to_all in node"),
                      matrices / 2 + scales);
-    ck_assert_int_eq(payload_of(schedule, COLLECTIVE_ALL_TO_ALL, "all_to_all between nodes"),
-                     (matrices / 2 + scales) / N_LOCAL);
+    ck_assert_int_eq(
+        step_payload_of(schedule, COLLECTIVE_ALL_TO_ALL, "all_to_all between nodes"),
+        (matrices / 2 + scales) / N_LOCAL);
     ck_assert_int_eq(step_payload(schedule, COLLECTIVE_REDUCE_SCATTER, &n_vectors),
                      2 * vectors);
     ck_assert_int_eq(n_vectors, 65);
-    ck_assert_int_eq(persistent_of(schedule, "LoCo's errors"), 0);
+    ck_assert_int_eq(step_persistent_of(schedule, "LoCo's errors"), 0);
 }
 END_TEST
 
@@ -297,7 +249,7 @@ START_TEST(test_loco)
         if (columns > 1)
             bytes += parameter->numel + 4 * MAX(parameter->rows, columns);
     }
-    ck_assert_int_eq(persistent_of(job_program(job, 0), "LoCo's errors"),
+    ck_assert_int_eq(step_persistent_of(job_program(job, 0), "LoCo's errors"),
                      bytes + bytes / N_LOCAL);
     ck_assert_double_gt(step_work_s(job_program(job, 0), "keep error"), 0);
     ck_assert_double_gt(step_work_s(job_program(job, 0), "quantize"),
@@ -307,126 +259,16 @@ START_TEST(test_loco)
 }
 END_TEST
 
-/* MiCS over whole nodes: pieces come from the peers on other nodes, then go round the node;
- * parameters arrive where they stay, so that nothing is copied out. */
-START_TEST(test_mics_hierarchical)
-{
-    Training t = zero3_training();
-    t.deepspeed.mics_shard_size = 16;
-    g_autoptr(Model) model = step_model("llama-2-7b", &t);
-    g_autoptr(Job) flat = step_job(model, &t, 32);
-    t.deepspeed.mics_hierarchical_params_gather = TRUE;
-    g_autoptr(Job) job = step_job(model, &t, 32);
-    const Schedule *schedule = job_program(job, 0);
-    gint64 again = 2 * 65 * 4096; /* persistent parameters, after the step */
-    gint64 bytes =
-        payload_of(job_program(flat, 0), COLLECTIVE_ALL_GATHER, "all_gather ") - again;
-
-    ck_assert_int_eq(payload_of(schedule, COLLECTIVE_ALL_GATHER, "all_gather between nodes") *
-                         N_LOCAL,
-                     bytes);
-    ck_assert_int_eq(payload_of(schedule, COLLECTIVE_ALL_GATHER, "all_gather inside nodes"),
-                     bytes);
-    ck_assert_double_eq(step_work_s(job_program(flat, 0), "copy out"), 0);
-    ck_assert_int_eq(job_group_size(job, 3, 9), 2);
-    ck_assert_int_eq(job_group_size(job, 4, 9), N_LOCAL);
-}
-END_TEST
-
-static int n_fetches(const Model *model, const Training *t)
-{
-    g_autoptr(Job) job = step_job(model, t, N_RANKS);
-    int count;
-
-    step_payload(job_program(job, 0), COLLECTIVE_ALL_GATHER, &count);
-    return count - 65; /* persistent parameters, after the step */
-}
-
-/* stage3_module_granularity_threshold: parameters over submodules, with a module itself. A
- * Llama-2-7B block has 12 of them: 4 + 1 in attention (13.4 M each), 3 + 1 in the MLP (33.8 M),
- * two norms, itself (16.9 M); the model is too large whatever the threshold. */
-START_TEST(test_granularity)
-{
-    static const struct {
-        gint64 threshold;
-        int fetches_in_block;
-    } rows[] = {{0, 7},        {13000000, 7}, {14000000, 4},
-                {16800000, 4}, {17000000, 1}, {G_GINT64_CONSTANT(1) << 40, 1}};
-    Training t = zero3_training();
-    g_autoptr(Model) model = step_model("llama-2-7b", &t);
-
-    t.deepspeed.max_reuse_distance = 0;
-    t.deepspeed.prefetch_bucket_size = 0;
-    t.deepspeed.module_granularity_threshold = rows[_i].threshold;
-    /* Forward and backward; the embedding and the head beside the 32 blocks. */
-    ck_assert_int_eq(n_fetches(model, &t), 2 * (32 * rows[_i].fetches_in_block + 2));
-}
-END_TEST
-
-/* A model that is one leaf is fetched once for forward and once for backward, and blocks that
- * are recomputed find it there. */
-START_TEST(test_granularity_of_all)
-{
-    Training t = zero3_training();
-    t.checkpointing = CHECKPOINTING_FULL;
-    t.deepspeed.max_reuse_distance = 0;
-    t.deepspeed.prefetch_bucket_size = 0;
-    t.deepspeed.param_persistence_threshold = 0;
-    t.deepspeed.module_granularity_threshold = 1000000000;
-    g_autoptr(Model) model = step_model("gpt2", &t);
-    g_autoptr(Job) job = step_job(model, &t, N_RANKS);
-    gint64 padded = 0;
-    int count;
-
-    for (guint p = 0; p < model->parameters->len; p++)
-        padded +=
-            N_RANKS * step_test_ceil_divide(model_parameter(model, (int)p)->numel, N_RANKS);
-    ck_assert_int_eq(step_payload(job_program(job, 0), COLLECTIVE_ALL_GATHER, &count),
-                     2 * 2 * padded);
-    ck_assert_int_eq(count, 2);
-}
-END_TEST
-
-/* stage3_use_all_reduce_for_fetch_params: modules of several parameters are all-reduced, those
- * of one gathered; nothing is copied out. */
-START_TEST(test_all_reduce_fetch)
-{
-    Training t = zero3_training();
-    t.deepspeed.max_reuse_distance = 0;
-    t.deepspeed.prefetch_bucket_size = 0;
-    t.deepspeed.leaf_modules = LEAF_BLOCK;
-    g_autoptr(Model) model = step_model("llama-2-7b", &t);
-    g_autoptr(Job) plain = step_job(model, &t, N_RANKS);
-    t.deepspeed.use_all_reduce_for_fetch_params = TRUE;
-    g_autoptr(Job) job = step_job(model, &t, N_RANKS);
-    const Schedule *schedule = job_program(job, 0);
-    gint64 ends = 2 * G_GINT64_CONSTANT(32000) * 4096, small = 65 * 4096;
-    gint64 blocks = model->n_parameters - ends - small;
-
-    ck_assert_int_eq(payload_of(schedule, COLLECTIVE_ALL_REDUCE, "all_reduce model.layers"),
-                     2 * 2 * blocks);
-    ck_assert_int_eq(payload_of(schedule, COLLECTIVE_ALL_GATHER, "all_gather"),
-                     2 * (2 * ends + small));
-    ck_assert_double_gt(step_work_s(job_program(plain, 0), "copy out"), 0);
-    ck_assert_double_eq(step_work_s(schedule, "copy out"), 0);
-}
-END_TEST
-
 static void tests_add(TCase *tcase)
 {
     tcase_add_test(tcase, test_qwz);
     tcase_add_test(tcase, test_qwz_and_hpz);
-    tcase_add_test(tcase, test_hpz_waits);
     tcase_add_test(tcase, test_refusals);
     tcase_add_test(tcase, test_qgz);
     tcase_add_test(tcase, test_qgz_on_one_node);
     tcase_add_test(tcase, test_qgz_fallback);
     tcase_add_test(tcase, test_qgz_ends_right);
     tcase_add_test(tcase, test_loco);
-    tcase_add_test(tcase, test_mics_hierarchical);
-    tcase_add_loop_test(tcase, test_granularity, 0, 6);
-    tcase_add_test(tcase, test_granularity_of_all);
-    tcase_add_test(tcase, test_all_reduce_fetch);
 }
 
 int main(void)
