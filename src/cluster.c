@@ -109,7 +109,10 @@ static gboolean spec_read(const Experiment *experiment, const char *platform, Cl
     const char *where = experiment->file ? experiment->file : "command line";
     double ratio = experiment_double(experiment, "cluster.oversubscription");
     gboolean ratio_set = experiment_is_set(experiment, "cluster.oversubscription");
-    g_autofree char *prefix = g_strdup_printf("%s: cluster.", where);
+    g_autofree char *counted = experiment_where(experiment, "cluster.gpus_per_node");
+    const gboolean own = !experiment_is_set(experiment, "cluster.gpus_per_node") ||
+                         experiment_is_own(experiment, "cluster.gpus_per_node");
+    g_autofree char *prefix = g_strdup_printf("%s: cluster.", own ? where : counted);
     if (!cluster_spec_parse(platform, spec, error)) {
         g_prefix_error(error, "cluster.platform: ");
         return FALSE;

@@ -328,6 +328,8 @@ static Experiment *experiment_new(void)
     experiment->overridden = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     experiment->deepspeed = json_object();
     experiment->deepspeed_overrides = json_object();
+    experiment->imported = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    experiment->imported_where = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return experiment;
 }
 
@@ -348,16 +350,27 @@ Experiment *experiment_load(const char *file, const char *const *overrides, GErr
     return g_steal_pointer(&experiment);
 }
 
+static void copy_texts(GHashTable *from, GHashTable *to)
+{
+    GHashTableIter iterator;
+    const char *name, *value;
+
+    g_hash_table_iter_init(&iterator, from);
+    while (g_hash_table_iter_next(&iterator, (void **)&name, (void **)&value))
+        g_hash_table_insert(to, g_strdup(name), g_strdup(value));
+}
+
 Experiment *experiment_copy(const Experiment *experiment)
 {
     Experiment *copy = experiment_new();
     GHashTableIter iterator;
-    const char *name, *value;
+    const char *name;
 
     copy->file = g_strdup(experiment->file);
-    g_hash_table_iter_init(&iterator, experiment->values);
-    while (g_hash_table_iter_next(&iterator, (void **)&name, (void **)&value))
-        g_hash_table_insert(copy->values, g_strdup(name), g_strdup(value));
+    copy_texts(experiment->values, copy->values);
+    copy_texts(experiment->imported, copy->imported);
+    copy_texts(experiment->imported_where, copy->imported_where);
+    copy->imported_deepspeed = json_deep_copy(experiment->imported_deepspeed);
     g_hash_table_iter_init(&iterator, experiment->overridden);
     while (g_hash_table_iter_next(&iterator, (void **)&name, NULL))
         g_hash_table_add(copy->overridden, g_strdup(name));
@@ -377,5 +390,8 @@ void experiment_free(Experiment *experiment)
     g_hash_table_unref(experiment->overridden);
     json_decref(experiment->deepspeed);
     json_decref(experiment->deepspeed_overrides);
+    g_hash_table_unref(experiment->imported);
+    g_hash_table_unref(experiment->imported_where);
+    json_decref(experiment->imported_deepspeed);
     g_free(experiment);
 }

@@ -44,6 +44,11 @@ typedef struct {
     GHashTable *overridden; /* the set of names that came from overrides */
     json_t *deepspeed; /* [deepspeed] members beside `version`, nested as in ds_config.json */
     json_t *deepspeed_overrides; /* those of them that came from overrides, for messages */
+    /* What a launcher's own file says (training_import.h): below what the user set, above the
+     * table's defaults. */
+    GHashTable *imported;       /* "section.key" → char * */
+    GHashTable *imported_where; /* "section.key" → "FILE: member" */
+    json_t *imported_deepspeed; /* members of a ds_config.json, NULL: none */
 } Experiment;
 
 /* Reads `file` and applies `overrides` ("section.key=value", later ones win). A path in the
@@ -58,9 +63,17 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Experiment, experiment_free)
 /* Sets one key as an override does; on an error the experiment is as before. */
 gboolean experiment_set(Experiment *experiment, const char *assignment, GError **error);
 
+/* Gives a key the value that another program's file says at `where` ("FILE: member"), checked
+ * as the user's own; a path is relative to that file's folder, `base`, which only paths need.
+ * What the user set stays in force. */
+gboolean experiment_import(Experiment *experiment, const char *name, const char *text,
+                           const char *where, const char *base, GError **error);
+void experiment_import_clear(Experiment *experiment);
+
 /* `name` is "section.key" and must be in the table. */
-gboolean experiment_is_set(const Experiment *experiment, const char *name);
-/* The value set, else the table's default, else NULL / 0. */
+gboolean experiment_is_set(const Experiment *experiment, const char *name); /* or imported */
+gboolean experiment_is_own(const Experiment *experiment, const char *name); /* not imported */
+/* The value set, else imported, else the table's default, else NULL / 0. */
 const char *experiment_string(const Experiment *experiment, const char *name);
 gint64 experiment_int(const Experiment *experiment, const char *name); /* "auto" is -1 */
 double experiment_double(const Experiment *experiment, const char *name);
@@ -70,7 +83,8 @@ int experiment_choice(const Experiment *experiment, const char *name);
 
 /* experiment_string() of a key that must have a value; the error says where to set it. */
 const char *experiment_require(const Experiment *experiment, const char *name, GError **error);
-/* Where a message about `name` should point: "FILE: section.key" or "-s section.key". */
+/* Where a message about `name` should point: "FILE: section.key", "-s section.key" or,
+ * imported, "FILE: member". */
 char *experiment_where(const Experiment *experiment, const char *name);
 
 /* `path` relative to `base` (NULL: the working directory), else to the installed data, else to

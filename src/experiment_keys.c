@@ -32,6 +32,8 @@ const ExperimentKey experiment_keys[] = {
     {"training", "precision", KEY_CHOICE, PRECISIONS, 0, 0, NULL, "of parameters, gradients and compute (default: deepspeed_config's, fp32; paper: bf16)"},
     {"training", "compile", KEY_BOOL, NULL, 0, 0, "false", "torch.compile"},
     {"training", "deepspeed_config", KEY_PATH, NULL, 0, 0, NULL, "ds_config.json, read as it is, or a shipped one's name"},
+    {"training", "accelerate_config", KEY_PATH, NULL, 0, 0, NULL, "YAML file of Hugging Face accelerate, read as it is"},
+    {"training", "torchtitan_config", KEY_PATH, NULL, 0, 0, NULL, "TOML job file of torchtitan, read as it is"},
     {"training", "optimizer", KEY_CHOICE, OPTIMIZERS, 0, 0, "adamw", "optimizer (default: deepspeed_config's, adamw)"},
     {"training", "optimizer_implementation", KEY_CHOICE, "fused|foreach|loop", 0, 0, NULL, "default: pytorch foreach, deepspeed and paper fused"},
     {"training", "activation_checkpointing", KEY_CHOICE, "none|selective|full", 0, 0, "none", "what backward recomputes"},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Asking an experiment for a key's value: what was set, else the table's default. */
+/* Asking an experiment for a key's value: what was set, else what a launcher's file says, else
+ * the table's default. */
 #include "experiment.h"
 
 #include "error.h"
@@ -18,15 +19,23 @@ static const ExperimentKey *row_of(const char *name)
     return row;
 }
 
-gboolean experiment_is_set(const Experiment *experiment, const char *name)
+gboolean experiment_is_own(const Experiment *experiment, const char *name)
 {
     return g_hash_table_contains(experiment->values, name);
+}
+
+gboolean experiment_is_set(const Experiment *experiment, const char *name)
+{
+    return experiment_is_own(experiment, name) ||
+           g_hash_table_contains(experiment->imported, name);
 }
 
 const char *experiment_string(const Experiment *experiment, const char *name)
 {
     const ExperimentKey *row = row_of(name);
     const char *value = g_hash_table_lookup(experiment->values, name);
+    if (!value)
+        value = g_hash_table_lookup(experiment->imported, name);
     return value ? value : row->default_value;
 }
 
@@ -57,6 +66,9 @@ int experiment_choice(const Experiment *experiment, const char *name)
 
 char *experiment_where(const Experiment *experiment, const char *name)
 {
+    const char *where = g_hash_table_lookup(experiment->imported_where, name);
+    if (where && !experiment_is_own(experiment, name))
+        return g_strdup(where);
     if (!experiment->file || g_hash_table_contains(experiment->overridden, name))
         return g_strconcat("-s ", name, NULL);
     return g_strconcat(experiment->file, ": ", name, NULL);

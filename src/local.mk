@@ -13,12 +13,14 @@ libzerosim_a_SOURCES =
 libzerosim_a_SOURCES += \
 	%reldir%/error.c %reldir%/error.h %reldir%/constants.c %reldir%/constants.h \
 	%reldir%/json_in.c %reldir%/json_in.h \
-	%reldir%/out_file.c %reldir%/out_file.h %reldir%/pool.c %reldir%/pool.h
+	%reldir%/out_file.c %reldir%/out_file.h %reldir%/pool.c %reldir%/pool.h \
+	%reldir%/toml_in.cc %reldir%/toml_in.h %reldir%/yaml_in.c %reldir%/yaml_in.h
 
 # -- inputs: text to plain structs
 libzerosim_a_SOURCES += \
 	%reldir%/experiment.c %reldir%/experiment.h %reldir%/experiment_keys.c \
-	%reldir%/experiment_keys.h %reldir%/experiment_path.c %reldir%/experiment_value.c \
+	%reldir%/experiment_keys.h %reldir%/experiment_import.c \
+	%reldir%/experiment_path.c %reldir%/experiment_value.c \
 	%reldir%/kernel.c %reldir%/kernel.h %reldir%/kernel_class.c %reldir%/profile.c %reldir%/profile.h \
 	%reldir%/profile_check.c %reldir%/profile_check.h \
 	%reldir%/profile_factors.c %reldir%/profile_factors.h %reldir%/profile_derive.c %reldir%/profile_derive.h %reldir%/profile_interpolate.c \
@@ -31,11 +33,18 @@ libzerosim_a_SOURCES += \
 	%reldir%/model_gptj.c %reldir%/model_layers.c %reldir%/model_list.c \
 	%reldir%/model_llama.c %reldir%/model_members.c %reldir%/model_mpt.c \
 	%reldir%/model_opt.c %reldir%/model_t5.c %reldir%/model_vit.c \
-	%reldir%/training.c %reldir%/training.h \
+	%reldir%/training.c %reldir%/training.h %reldir%/training_accelerate.c \
+	%reldir%/training_accelerate.h %reldir%/training_accelerate_deepspeed.c \
+	%reldir%/training_accelerate_members.c \
 	%reldir%/training_batch.c %reldir%/training_batch.h %reldir%/training_deepspeed.c \
-	%reldir%/training_deepspeed.h %reldir%/training_deepspeed_members.c %reldir%/training_deepspeed_rules.c \
+	%reldir%/training_deepspeed.h %reldir%/training_deepspeed_members.c \
+	%reldir%/training_deepspeed_rules.c \
+	%reldir%/training_import.c %reldir%/training_import.h %reldir%/training_members.c \
+	%reldir%/training_members.h \
 	%reldir%/training_precision.c %reldir%/training_precision.h %reldir%/training_pytorch.c \
-	%reldir%/training_pytorch.h %reldir%/node_wires.c \
+	%reldir%/training_pytorch.h %reldir%/training_torchtitan.c \
+	%reldir%/training_torchtitan.h %reldir%/training_torchtitan_members.c \
+	%reldir%/node_wires.c \
 	%reldir%/node_wires.h %reldir%/node_type.c %reldir%/cluster.c %reldir%/cluster.h \
 	%reldir%/cluster_spec.c %reldir%/cluster_xml.c %reldir%/cluster_xml.h \
 	%reldir%/cluster_xml_direct.c \

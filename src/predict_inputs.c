@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads everything that an experiment names, in the order in which one needs the other: the
- * cluster gives the ranks, the model's width resolves DeepSpeed's "auto", the training decides
- * the model's kernels. And finds the largest micro-batch that fits. */
+ * cluster gives the ranks, which a launcher's file is checked against, the model's width
+ * resolves DeepSpeed's "auto", the training decides the model's kernels. And finds the largest
+ * micro-batch that fits. */
 #include "error.h"
 #include "nccl_calibration.h"
 #include "predict.h"
+#include "training_import.h"
 
 #include <string.h>
 
@@ -242,6 +244,13 @@ static gboolean inputs_resolve(Inputs *inputs, GError **error)
            inputs_largest_micro_batch(inputs, &largest, error);
 }
 
+static gboolean import_rest(Inputs *inputs, GError **error)
+{
+    const ImportCluster cluster = {inputs->cluster->n_nodes, cluster_n_ranks(inputs->cluster)};
+    return training_import(inputs->experiment, &cluster, inputs->comparing, inputs->warnings,
+                           error);
+}
+
 Inputs *inputs_load(const Experiment *experiment, gboolean comparing, gboolean strict,
                     GError **error)
 {
@@ -250,10 +259,11 @@ Inputs *inputs_load(const Experiment *experiment, gboolean comparing, gboolean s
     inputs->warnings = g_ptr_array_new_with_free_func(g_free);
     inputs->comparing = comparing;
     inputs->strict = strict;
-    if (!nccl_load(inputs, error))
+    if (!nccl_load(inputs, error) ||
+        !training_import_cluster(inputs->experiment, inputs->warnings, error))
         return NULL;
-    inputs->cluster = cluster_build(experiment, inputs->warnings, error);
-    if (inputs->cluster == NULL || !nccl_check(inputs, error))
+    inputs->cluster = cluster_build(inputs->experiment, inputs->warnings, error);
+    if (inputs->cluster == NULL || !nccl_check(inputs, error) || !import_rest(inputs, error))
         return NULL;
     if (!profile_read(inputs, error))
         return NULL;

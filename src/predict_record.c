@@ -188,12 +188,16 @@ static json_t *files_record(const Inputs *inputs, GError **error)
     const Experiment *experiment = inputs->experiment;
     const char *model = experiment_string(experiment, "model.config");
     const char *deepspeed = experiment_string(experiment, "training.deepspeed_config");
+    const char *accelerate = experiment_string(experiment, "training.accelerate_config");
+    const char *torchtitan = experiment_string(experiment, "training.torchtitan_config");
     const char *overlay = experiment_string(experiment, "gpu.overlay");
     const Cluster *cluster = inputs->cluster;
     g_autoptr(json_t) files = json_object();
     if (!add_file(files, "experiment", experiment->file, experiment->file, error) ||
         !add_file(files, "model", model, model, error) ||
         !add_file(files, "deepspeed_config", deepspeed, deepspeed, error) ||
+        !add_file(files, "accelerate_config", accelerate, accelerate, error) ||
+        !add_file(files, "torchtitan_config", torchtitan, torchtitan, error) ||
         !add_file(files, "platform", cluster->xml_file, cluster->name, error) ||
         !add_file(files, "gpu_overlay", overlay, overlay, error))
         return NULL;

@@ -102,7 +102,7 @@ static void warn_without_effect(const Context *context, const Training *training
     for (int i = 0; i < experiment_n_keys; i++) {
         const ExperimentKey *key = &experiment_keys[i];
         g_autofree char *name = g_strconcat(key->section, ".", key->key, NULL);
-        if (applies(training, key->section) || !experiment_is_set(context->experiment, name))
+        if (applies(training, key->section) || !experiment_is_own(context->experiment, name))
             continue;
         g_autofree char *where = experiment_where(context->experiment, name);
         g_ptr_array_add(context->warnings,
@@ -236,28 +236,53 @@ static gboolean resolve_precision(const Context *context, Training *training, GE
 
 /* ---- batch ---- */
 
-static gint64 given_int(const Context *context, const char *name)
+static const BatchNames batch_keys = {
+    NULL, "training.micro_batch", "training.gradient_accumulation", "training.global_batch"};
+
+/* 0: not given. By the user, or by a launcher's file. */
+static gint64 given_int(const Context *context, const char *name, gboolean own)
 {
-    return experiment_is_set(context->experiment, name)
+    return experiment_is_set(context->experiment, name) &&
+                   experiment_is_own(context->experiment, name) == own
                ? experiment_int(context->experiment, name)
                : 0;
 }
 
+static Batch given_batch(const Context *context, const BatchNames *names, gboolean own)
+{
+    return (Batch){given_int(context, names->micro_batch, own),
+                   given_int(context, names->accumulation, own),
+                   given_int(context, names->global_batch, own)};
+}
+
+/* What a launcher's file says must agree before the user's own sizes go on top. */
+static gboolean resolve_imported_batch(const Context *context, Batch *imported, Batch *batch,
+                                       GError **error)
+{
+    const char *file = experiment_string(context->experiment, "training.torchtitan_config");
+    const BatchNames members = {file, "training.local_batch_size", "accumulation",
+                                "training.global_batch_size"};
+    *imported = given_batch(context, &batch_keys, FALSE);
+    return (!imported->micro_batch && !imported->global_batch) ||
+           batch_resolve(batch, imported, context->n_ranks, &members, error);
+}
+
 static gboolean resolve_batch(const Context *context, Training *training, GError **error)
 {
-    const BatchNames names = {context->experiment->file ? context->experiment->file : "-s",
-                              "training.micro_batch", "training.gradient_accumulation",
-                              "training.global_batch"};
-    Batch given = {given_int(context, names.micro_batch),
-                   given_int(context, names.accumulation),
-                   given_int(context, names.global_batch)};
-    Batch batch = context->config->batch;
+    BatchNames names = batch_keys;
+    Batch given = given_batch(context, &names, TRUE), batch = context->config->batch, imported;
 
+    names.place = context->experiment->file ? context->experiment->file : "-s";
     /* With the other two given there is but one micro-batch to choose from. */
     training->micro_batch_auto =
         given.micro_batch < 0 && !(given.accumulation && given.global_batch);
     if (given.micro_batch < 0)
         given.micro_batch = training->micro_batch_auto ? 1 : 0;
+    if (!resolve_imported_batch(context, &imported, &batch, error))
+        return FALSE;
+    /* A launcher that fixes the global batch derives the accumulation. */
+    if (imported.global_batch && !given.accumulation && !given.global_batch)
+        given.global_batch = imported.global_batch;
     if (!batch_resolve(&batch, &given, context->n_ranks, &names, error))
         return FALSE;
     training->micro_batch = batch.micro_batch;

@@ -314,6 +314,19 @@ static gboolean read_document(const Reader *reader, int n_ranks, DeepspeedConfig
            read_zero(reader, config, error);
 }
 
+/* What a launcher makes of its own file, below ds_config.json. */
+static gboolean read_imported(const Experiment *experiment, Reader *reader, int n_ranks,
+                              DeepspeedConfig *config, GError **error)
+{
+    if (!experiment->imported_deepspeed)
+        return TRUE;
+    reader->top = (JsonIn){experiment->imported_deepspeed,
+                           experiment_string(experiment, "training.accelerate_config"),
+                           "deepspeed_config"};
+    config->given = TRUE;
+    return read_document(reader, n_ranks, config, error);
+}
+
 static gboolean read_config_file(const Experiment *experiment, Reader *reader, int n_ranks,
                                  GPtrArray *warnings, DeepspeedConfig *config, GError **error)
 {
@@ -401,6 +414,7 @@ gboolean deepspeed_config_read(const Experiment *experiment, int n_ranks, gint64
 
     deepspeed_config_init(config);
     return read_version(experiment, &config->knobs.version, error) &&
+           read_imported(experiment, &reader, n_ranks, config, error) &&
            read_config_file(experiment, &reader, n_ranks, warnings, config, error) &&
            read_members(experiment, &reader, n_ranks, config, error);
 }

@@ -4,9 +4,7 @@
  * off. Names from DeepSpeed's runtime/config.py, runtime/zero/config.py and docs. */
 #include "training_deepspeed.h"
 
-#include "error.h"
-
-#include <string.h>
+#include "training_members.h"
 
 #define ZERO "zero_optimization."
 
@@ -130,11 +128,7 @@ static const char *const irrelevant[] = {
     NULL,
 };
 
-/* `off`: the values without effect, "a|b"; "{}" is a section whose "enabled" is false or
- * absent. */
-static const struct {
-    const char *path, *off;
-} unmodelled[] = {
+static const UnmodelledMember unmodelled[] = {
     {"wall_clock_breakdown", "false"},
     {"sparse_gradients", "false"},
     {"fp32_allreduce", "false"},
@@ -172,142 +166,13 @@ static const struct {
     {ZERO "memory_efficient_linear", "true"},
     {ZERO "leaf_module", "{}"},
     {ZERO "enable_sanity_checks", "false"},
+    {NULL, NULL},
 };
-
-typedef struct {
-    const JsonIn *in;
-    gboolean strict;
-    GPtrArray *warnings;
-} Check;
-
-static const char *off_values(const char *path)
-{
-    for (gsize i = 0; i < G_N_ELEMENTS(unmodelled); i++)
-        if (strcmp(unmodelled[i].path, path) == 0)
-            return unmodelled[i].off;
-    return NULL;
-}
-
-static gboolean is_section(const char *path)
-{
-    g_autofree char *prefix = g_strconcat(path, ".", NULL);
-    const char *const *const lists[] = {modelled, irrelevant};
-
-    for (gsize l = 0; l < G_N_ELEMENTS(lists); l++)
-        for (const char *const *name = lists[l]; *name; name++)
-            if (g_str_has_prefix(*name, prefix))
-                return TRUE;
-    return FALSE;
-}
-
-static gboolean is_off(const json_t *value, const char *off)
-{
-    if (json_is_null(value))
-        return TRUE;
-    if (strcmp(off, "{}") == 0) {
-        const json_t *enabled = json_object_get(value, "enabled");
-        return json_is_object(value) &&
-               (json_is_false(enabled) || (!enabled && json_object_size(value) == 0));
-    }
-    g_auto(GStrv) values = g_strsplit(off, "|", -1);
-    for (char **text = values; *text; text++) {
-        g_autoptr(json_t) neutral = json_loads(*text, JSON_DECODE_ANY, NULL);
-        const gboolean numbers = json_is_number(neutral) && json_is_number(value);
-        if (json_equal(neutral, value) ||
-            (numbers && json_number_value(neutral) == json_number_value(value)))
-            return TRUE;
-    }
-    return FALSE;
-}
-
-/* Where the member stands in the user's words. */
-static char *place(const Check *check, const char *path)
-{
-    g_autofree char *full =
-        check->in->path[0] ? g_strconcat(check->in->path, ".", path, NULL) : g_strdup(path);
-    for (const char *p = full; *p; p++)
-        if (!g_ascii_isgraph(*p) || p - full > 120) {
-            g_autofree char *quoted = error_quote(full);
-            return g_strconcat(check->in->file, ": ", quoted, NULL);
-        }
-    return g_strconcat(check->in->file, ": ", full, NULL);
-}
-
-static const char *nearest(const char *path)
-{
-    g_autoptr(GPtrArray) all = g_ptr_array_new();
-    for (const char *const *name = modelled; *name; name++)
-        g_ptr_array_add(all, (void *)*name);
-    for (const char *const *name = irrelevant; *name; name++)
-        g_ptr_array_add(all, (void *)*name);
-    g_ptr_array_add(all, NULL);
-    return error_nearest(path, (const char *const *)all->pdata);
-}
-
-static gboolean report_unknown(const Check *check, const char *path, GError **error)
-{
-    g_autofree char *where = place(check, path);
-
-    if (!check->strict) {
-        if (check->warnings)
-            g_ptr_array_add(check->warnings, g_strdup_printf("%s: not known, ignored", where));
-        return TRUE;
-    }
-    const char *near = nearest(path);
-    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                "%s: no such key, and no member of ds_config.json that is known%s%s%s", where,
-                near ? ": did you mean deepspeed." : "", near ? near : "", near ? "?" : "");
-    return FALSE;
-}
-
-static gboolean report_unmodelled(const Check *check, const char *path, const char *off,
-                                  GError **error)
-{
-    g_autofree char *where = place(check, path);
-    g_autofree char *values = strcmp(off, "{}") == 0 ? g_strdup("\"enabled\": false")
-                                                     : g_strdelimit(g_strdup(off), "|", ' ');
-
-    g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
-                "%s: changes the prediction and is not modelled (without effect: %s)", where,
-                values);
-    return FALSE;
-}
-
-/* Recursion is bounded: only sections of the lists are entered. */
-static gboolean check_object(const Check *check, const json_t *object, const char *prefix,
-                             GError **error)
-{
-    void *iterator = json_object_iter((json_t *)object);
-
-    for (; iterator; iterator = json_object_iter_next((json_t *)object, iterator)) {
-        g_autofree char *path = g_strconcat(prefix, json_object_iter_key(iterator), NULL);
-        const json_t *value = json_object_iter_value(iterator);
-        const char *off = off_values(path);
-
-        if (g_strv_contains(modelled, path) || g_strv_contains(irrelevant, path))
-            continue;
-        if (off) {
-            if (!is_off(value, off))
-                return report_unmodelled(check, path, off, error);
-        } else if (is_section(path) && json_is_object(value)) {
-            g_autofree char *inner = g_strconcat(path, ".", NULL);
-            if (!check_object(check, value, inner, error))
-                return FALSE;
-        } else if (is_section(path) && !json_is_null(value)) {
-            g_autofree char *where = place(check, path);
-            g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: must be an object { ... }",
-                        where);
-            return FALSE;
-        } else if (!is_section(path) && !report_unknown(check, path, error)) {
-            return FALSE;
-        }
-    }
-    return TRUE;
-}
 
 gboolean deepspeed_members_check(const JsonIn *in, gboolean strict, GPtrArray *warnings,
                                  GError **error)
 {
-    const Check check = {in, strict, warnings};
-    return check_object(&check, in->object, "", error);
+    static const MemberLists lists = {"ds_config.json", "deepspeed.", modelled, irrelevant,
+                                      unmodelled};
+    return training_members_check(&lists, in, strict, warnings, error);
 }

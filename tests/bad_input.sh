@@ -155,6 +155,57 @@ refused 'post-local SGD' 'ddp.comm_hook' run good.conf -s training.strategy=ddp 
 refused 'ds_config: under another framework' 'deepspeed_config' run good.conf \
     -s training.deepspeed_config=stage3.json
 
+# Files of other programs: FILE has TEXT, in which printf's escapes count.
+accelerate() {
+    # shellcheck disable=SC2059
+    printf "$3" >"$1.yaml"
+    refused "accelerate: $1" "$1.yaml $2" run good.conf -s training.accelerate_config="$1.yaml"
+}
+torchtitan() {
+    # shellcheck disable=SC2059
+    printf "$3" >"$1.toml"
+    refused "torchtitan: $1" "$1.toml $2" run good.conf -s training.torchtitan_config="$1.toml"
+}
+accelerate empty-yaml mapping ''
+accelerate list-yaml ':1: mapping' '[a, b]\n'
+accelerate unclosed-yaml ':3: YAML' 'distributed_type: FSDP\nfsdp_config: {a: 1\n'
+accelerate duplicate-yaml ':2: distributed_type' 'distributed_type: FSDP\ndistributed_type: NO\n'
+accelerate alias-yaml ':1: anchors' 'a: &x 1\nb: *x\n'
+accelerate tag-yaml ':1: tags' 'a: !!python/object:os.system ls\n'
+accelerate two-documents-yaml ':2: document' 'distributed_type: FSDP\n---\na: 1\n'
+accelerate infinity-yaml ':1: finite' 'num_processes: .inf\n'
+accelerate no-type distributed_type 'mixed_precision: bf16\n'
+accelerate other-type 'distributed_type MEGATRON_LM' 'distributed_type: MEGATRON_LM\n'
+accelerate unquoted-no "mixed_precision 'no'" 'distributed_type: MULTI_GPU\nmixed_precision: no\n'
+accelerate offload fsdp_offload_params 'distributed_type: FSDP\nfsdp_config: {fsdp_offload_params: true}\n'
+accelerate counts-disagree 'num_processes 16 cluster.gpus_per_node' \
+    'distributed_type: MULTI_GPU\nnum_machines: 2\nnum_processes: 16\n'
+accelerate strategy-contradicts 'training.strategy zero3' 'distributed_type: FSDP\n'
+printf '%100000s' '' | tr ' ' '[' >deep.yaml
+refused 'accelerate: brackets without end' deep.yaml run good.conf \
+    -s training.accelerate_config=deep.yaml
+refused 'accelerate: 10 MB of garbage' garbage run good.conf -s training.accelerate_config=garbage
+refused 'accelerate: a folder' folder run good.conf -s training.accelerate_config=folder
+torchtitan duplicate-toml ':2: TOML' 'a = 1\na = 2\n'
+torchtitan unclosed-toml 'TOML' '[model\n'
+torchtitan yaml-for-toml ':1: TOML' 'model: llama3\n'
+torchtitan infinity-toml ':2: finite' '[training]\nmax_norm = inf\n'
+torchtitan date-for-number local_batch_size '[training]\nlocal_batch_size = 1979-05-27\n'
+torchtitan tensor-parallel tensor_parallel_degree '[parallelism]\ntensor_parallel_degree = 8\n'
+torchtitan too-many-ranks data_parallel_shard_degree '[activation_checkpoint]\nmode = "full"\n[model]\nflavor = "8B"\n[parallelism]\ndata_parallel_shard_degree = 64\n'
+torchtitan selective activation_checkpoint.mode '[activation_checkpoint]\nmode = "selective"\n'
+refused 'torchtitan: brackets without end' deep.yaml run good.conf \
+    -s training.torchtitan_config=deep.yaml
+refused 'torchtitan: 10 MB of garbage' garbage run good.conf -s training.torchtitan_config=garbage
+refused 'torchtitan: beside accelerate' 'training.torchtitan_config' run good.conf \
+    -s training.torchtitan_config=no-type.yaml -s training.accelerate_config=no-type.yaml
+printf '[training]\nmicro_batch = 1\n[cluster]\nplatform = dgx-h100\n' >bare.conf
+refused 'torchtitan: an unknown flavor' 'flavor 405B' run bare.conf \
+    -s training.torchtitan_config=selective.toml
+printf 'distributed_type: MULTI_GPU\nnum_machines: 1\nnum_processes: 64\n' >many.yaml
+refused 'accelerate: more GPUs than a node has' 'many.yaml num_processes gpus_per_node' \
+    run bare.conf -s training.accelerate_config=many.yaml
+
 # Platforms: two nodes of a preset, changed by sed.
 zerosim platform dgx-h100 --nodes 2 --gpus-per-node 2 >two-nodes.xml
 platform() {

@@ -9,7 +9,7 @@ cd src || exit 99
 
 # A module's files are MODULE.[ch] and MODULE_*.[ch]; the longest module that fits counts.
 layers=(
-    'foundations: error constants json_in out_file pool'
+    'foundations: error constants json_in toml_in yaml_in out_file pool'
     'inputs: experiment kernel profile optimizer model training node_wires node_type cluster'
     'step: collective nccl_calibration nccl_topo schedule bucket step'
     'time: timeline sim'
@@ -28,7 +28,7 @@ exceptions=(
 
 # layer_of FILE: the index of its layer, -1 when no layer lists it.
 layer_of() {
-    local stem=${1%.[ch]} best=-1 best_length=0 i module
+    local stem=${1%.*} best=-1 best_length=0 i module
     for i in "${!layers[@]}"; do
         for module in ${layers[i]#*: }; do
             case $stem in
@@ -53,17 +53,17 @@ is_exception() {
 }
 
 declare -A layer
-for file in *.[ch]; do
+for file in *.[ch] *.cc; do
     layer[$file]=$(layer_of "$file")
 done
 
 includes() {
-    grep -nE '^#include' -- *.[ch] | sed -E 's/^([^:]*):([0-9]*):[^"<]*(["<])([^">]*).*/\1 \2 \3 \4/'
+    grep -nE '^#include' -- *.[ch] *.cc | sed -E 's/^([^:]*):([0-9]*):[^"<]*(["<])([^">]*).*/\1 \2 \3 \4/'
 }
 
 files_outside() {
     local file
-    for file in *.[ch]; do
+    for file in *.[ch] *.cc; do
         [ "${layer[$file]}" -ge 0 ] || echo "src/$file"
     done
 }

@@ -57,10 +57,14 @@ C_TESTS = \
 	%reldir%/test_step_zero3 \
 	%reldir%/test_step_zeropp \
 	%reldir%/test_timeline \
+	%reldir%/test_toml_in \
 	%reldir%/test_training \
+	%reldir%/test_training_accelerate \
 	%reldir%/test_training_deepspeed \
+	%reldir%/test_training_torchtitan \
 	%reldir%/test_validate \
-	%reldir%/test_validate_names
+	%reldir%/test_validate_names \
+	%reldir%/test_yaml_in
 
 GOLDEN_TESTS = \
 	%reldir%/golden/compare-best.test \
@@ -70,6 +74,7 @@ GOLDEN_TESTS = \
 	%reldir%/golden/compare-does-not-fit.test \
 	%reldir%/golden/compare-paper.test \
 	%reldir%/golden/compare-pytorch.test \
+	%reldir%/golden/compare-torchtitan.test \
 	%reldir%/golden/help-compare.test \
 	%reldir%/golden/help.test \
 	%reldir%/golden/model-csv.test \
@@ -80,6 +85,8 @@ GOLDEN_TESTS = \
 	%reldir%/golden/platform-list.test \
 	%reldir%/golden/platform-show.test \
 	%reldir%/golden/platform-xml.test \
+	%reldir%/golden/run-accelerate-count.test \
+	%reldir%/golden/run-accelerate.test \
 	%reldir%/golden/run-by-collective.test \
 	%reldir%/golden/run-ds-config.test \
 	%reldir%/golden/run-explain-compute.test \
@@ -128,6 +135,7 @@ TEST_FILES = \
 	%reldir%/platforms/sim-bus.xml \
 	%reldir%/platforms/two-nodes.xml \
 	%reldir%/profiles/synthetic.json \
+	%reldir%/import_fixture.h \
 	%reldir%/random_job.h \
 	%reldir%/sim_fixture.h \
 	%reldir%/step_inputs.h \

@@ -5,7 +5,7 @@ set -u
 cd "${srcdir:-.}" || exit 99
 . tests/tap.sh
 
-mapfile -t sources < <(find src tests doc -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort)
+mapfile -t sources < <(find src tests doc -name '*.[ch]' -o -name '*.cc' -o -name '*.cu' -o -name '*.cuh' | sort)
 mapfile -t scripts < <(ls quickstart .ci/run tests/*.sh)
 mapfile -t makefiles < <(ls configure.ac Makefile.am ./*/local.mk)
 
@@ -44,7 +44,7 @@ tap_check 'no file has more than 500 lines' "$(long_files)"
 # A program of one file is listed by its name; the default source is NAME.c.
 unlisted_files() {
     local file name
-    for file in src/*.[ch] tests/*.[ch] doc/*.[ch]; do
+    for file in src/*.[ch] src/*.cc tests/*.[ch] doc/*.[ch]; do
         [ -e "$file" ] || continue
         name=${file##*/}
         grep -qE "%reldir%/(${name//./\\.}|${name%.c})([[:space:]]|$)" "${file%/*}/local.mk" ||
@@ -59,7 +59,7 @@ refuse 'no function has a name that says nothing' \
 refuse 'nothing is left for later' '\b(TODO|FIXME|XXX)\b'
 refuse 'comments are /* … */' '^\s*//|[;{]\s*//'
 refuse 'no trailing blanks' '[[:blank:]]+$' "${sources[@]}" "${scripts[@]}"
-mapfile -t library < <(find src -path src/calibrate -prune -o -name '*.c' ! -name main.c -print | sort)
+mapfile -t library < <(find src -path src/calibrate -prune -o \( -name '*.c' -o -name '*.cc' \) ! -name main.c -print | sort)
 refuse 'library code never prints errors and never exits' \
     '\b(g_printerr|g_warning|g_message|g_print|perror|exit|abort) ?\(|fprintf ?\(stderr' "${library[@]}"
 

@@ -412,6 +412,8 @@ START_TEST(test_shipped_workloads)
         n++;
     }
     for (const char *name; (name = g_dir_read_name(json_files));) {
+        if (!g_str_has_suffix(name, ".json"))
+            continue;
         g_autofree char *text = g_strdup_printf(
             "[training]\nframework = deepspeed\ndeepspeed_config = %s/%s\n", configs, name);
         g_autoptr(Training) training = build(text);

@@ -4,8 +4,10 @@
 nobase_dist_pkgdata_DATA += \
 	%reldir%/bert-large-zero2-dgx-a100.conf \
 	%reldir%/gpt2-xl-ddp-dgx-a100.conf \
+	%reldir%/llama-2-7b-accelerate.conf \
 	%reldir%/llama-2-7b-dgx-h100.conf \
 	%reldir%/llama-3-8b-fsdp-dgx-h100.conf \
+	%reldir%/llama-3-8b-torchtitan.conf \
 	%reldir%/models/bert-base-mlm.json \
 	%reldir%/models/bert-base.json \
 	%reldir%/models/bert-large.json \
@@ -95,6 +97,8 @@ nobase_dist_pkgdata_DATA += \
 	%reldir%/models/vit-b-16-classifier.json \
 	%reldir%/models/vit-b-16.json \
 	%reldir%/models/vit-l-16-classifier.json \
+	%reldir%/training/accelerate-fsdp.yaml \
+	%reldir%/training/torchtitan-llama-3-8b.toml \
 	%reldir%/training/zero1.json \
 	%reldir%/training/zero2.json \
 	%reldir%/training/zero3-auto.json \
