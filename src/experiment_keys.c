@@ -98,7 +98,7 @@ const ExperimentKey experiment_keys[] = {
     {"fsdp", "fp8_all_gather", KEY_BOOL, NULL, 0, 0, "false", "parameters are gathered in fp8"},
 
     {"deepspeed", "leaf_modules", KEY_CHOICE, "layer|block", 0, 0, "layer", "ZeRO-3 fetches each layer, or each block as a leaf module"},
-    {"deepspeed", "version", KEY_STRING, NULL, 0, 0, "0.19.6", "DeepSpeed release; any other key is a member of ds_config.json"},
+    {"deepspeed", "version", KEY_STRING, NULL, 0, 0, "0.19.6", "DeepSpeed release, 0.12.4 or later; any other key is a member of ds_config.json"},
 };
 /* clang-format on */
 
