@@ -133,6 +133,7 @@ libzerosim_a_SOURCES += %reldir%/cmd_validate.c %reldir%/metrics_expected.c \
 libzerosim_a_SOURCES += \
 	%reldir%/plot.c %reldir%/plot.h %reldir%/plot_bars.c %reldir%/plot_lines.c \
 	%reldir%/plot_time.c %reldir%/plot_validation.c %reldir%/report_html.c \
+	%reldir%/report_html_explain.c \
 	%reldir%/report_html.h %reldir%/report_html_parts.c %reldir%/report_html_parts.h \
 	%reldir%/report_markdown.c %reldir%/report_markdown.h %reldir%/results_in.c \
 	%reldir%/results_in.h %reldir%/results_table.c %reldir%/results_table.h

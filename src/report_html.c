@@ -14,20 +14,6 @@ typedef struct {
     GPtrArray *left_out; /* char *: why a figure isn't there */
 } Page;
 
-static void write_text(FILE *out, const char *text)
-{
-    g_autofree char *valid = g_utf8_make_valid(text, -1);
-    g_autofree char *escaped = g_markup_escape_text(valid, -1);
-    fputs(escaped, out);
-}
-
-static void write_element(FILE *out, const char *name, const char *text)
-{
-    fprintf(out, "<%s>", name);
-    write_text(out, text);
-    fprintf(out, "</%s>\n", name);
-}
-
 /* Several drawings share one page, so their identifiers get the figure's number. */
 static char *number_identifiers(const char *svg, int number)
 {
@@ -77,7 +63,7 @@ static gboolean write_figure(Page *page, const Figure *figure, const ResultsIn *
     g_autofree char *svg = inline_svg(file, ++page->n_figures, figure->summary);
     fprintf(page->out, "<figure id=\"figure-%d\"%s>\n%s<figcaption>", page->n_figures,
             is_double(file) ? " class=\"double\"" : "", svg);
-    write_text(page->out, figure->summary);
+    report_html_text(page->out, figure->summary);
     fputs(".</figcaption>\n</figure>\n", page->out);
     return TRUE;
 }
@@ -89,10 +75,10 @@ static void write_header_cells(FILE *out, const ResultsTable *table)
         const ResultsColumn *column = &g_array_index(table->columns, ResultsColumn, c);
         fprintf(out, "<th scope=\"col\"%s><button type=\"button\">",
                 column->is_number ? " class=\"number\"" : "");
-        write_text(out, column->head);
+        report_html_text(out, column->head);
         if (*column->unit != '\0') {
             fputs(" <span class=\"unit\">[", out);
-            write_text(out, column->unit);
+            report_html_text(out, column->unit);
             fputs("]</span>", out);
         }
         fputs("</button></th>", out);
@@ -105,7 +91,7 @@ static void write_results_table(FILE *out, const ResultsIn *in)
     g_autoptr(ResultsTable) table = results_table_new(in);
     if (*table->common != '\0') {
         fputs("<p>All: ", out);
-        write_text(out, table->common);
+        report_html_text(out, table->common);
         fputs(".</p>\n", out);
     }
     fputs("<div class=\"wide\"><table class=\"sortable\">\n", out);
@@ -117,7 +103,7 @@ static void write_results_table(FILE *out, const ResultsIn *in)
         for (guint c = 0; c < table->columns->len; c++) {
             gboolean is_number = g_array_index(table->columns, ResultsColumn, c).is_number;
             fputs(is_number ? "<td class=\"number\">" : "<td>", out);
-            write_text(out, results_table_cell(table, r, c));
+            report_html_text(out, results_table_cell(table, r, c));
             fputs("</td>", out);
         }
         fputs("</tr>\n", out);
@@ -130,7 +116,7 @@ static void write_list(FILE *out, GPtrArray *items)
 {
     fputs("<ul>\n", out);
     for (guint i = 0; i < items->len; i++)
-        write_element(out, "li", items->pdata[i]);
+        report_html_element(out, "li", items->pdata[i]);
     fputs("</ul>\n", out);
     g_ptr_array_unref(items);
 }
@@ -146,11 +132,11 @@ static void write_files(FILE *out, const ResultsIn *in)
     for (guint i = 0; i < files->len; i++) {
         const ResultsFile *file = files->pdata[i];
         fputs("<tr><td>", out);
-        write_text(out, file->role);
+        report_html_text(out, file->role);
         fputs("</td><td>", out);
-        write_text(out, file->name);
+        report_html_text(out, file->name);
         fputs("</td><td class=\"checksum\">", out);
-        write_text(out, file->sha256);
+        report_html_text(out, file->sha256);
         fputs("</td></tr>\n", out);
     }
     fputs("</tbody></table></div>\n", out);
@@ -164,7 +150,7 @@ static void write_experiment(FILE *out, const json_t *result)
     if (text == NULL)
         return;
     fputs("<details><summary>The first result's experiment as resolved</summary>\n<pre>", out);
-    write_text(out, text);
+    report_html_text(out, text);
     fputs("</pre></details>\n", out);
     free(text);
 }
@@ -174,7 +160,7 @@ static void write_results(Page *page, const ResultsIn *in)
     FILE *out = page->out;
     if (in->results->len == 0)
         return;
-    write_element(out, "h2", "Results");
+    report_html_element(out, "h2", "Results");
     fputs("<p>A click on a column's head sorts by it. Rows in italics don't fit in memory: "
           "they are what the step would take if they did.</p>\n",
           out);
@@ -187,16 +173,16 @@ static void write_background(Page *page, const ResultsIn *in)
     g_autoptr(GPtrArray) warnings = results_table_warnings(in);
     if (in->results->len == 0)
         return;
-    write_element(out, "h2", "Accuracy");
+    report_html_element(out, "h2", "Accuracy");
     write_list(out, results_table_accuracy(in));
     if (warnings->len > 0) {
-        write_element(out, "h2", "Warnings");
+        report_html_element(out, "h2", "Warnings");
         write_list(out, g_ptr_array_ref(warnings));
     }
-    write_element(out, "h2", "Inputs");
+    report_html_element(out, "h2", "Inputs");
     write_files(out, in);
     write_experiment(out, in->results->pdata[0]);
-    write_element(out, "h2", "Versions");
+    report_html_element(out, "h2", "Versions");
     write_list(out, results_table_versions(in));
 }
 
@@ -248,11 +234,11 @@ static gboolean write_figures(Page *page, const ResultsIn *in, GError **error)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) groups = group_results(in, names);
-    write_element(page->out, "h2", "Figures");
+    report_html_element(page->out, "h2", "Figures");
     if (!write_all_figures(page, in, error))
         return FALSE;
     for (guint g = 0; groups->len > 1 && g < groups->len; g++) {
-        write_element(page->out, "h3", names->pdata[g]);
+        report_html_element(page->out, "h3", names->pdata[g]);
         if (!write_all_figures(page, groups->pdata[g], error))
             return FALSE;
     }
@@ -269,10 +255,11 @@ gboolean report_html_write(const ResultsIn *in, FILE *out, GError **error)
     g_autoptr(GPtrArray) left_out = g_ptr_array_new_with_free_func(g_free);
     Page page = {.out = out, .left_out = left_out};
     fputs(report_html_head, out);
-    write_element(out, "h1", "Predicted training steps");
+    report_html_element(out, "h1", "Predicted training steps");
     write_results(&page, in);
     if (!write_figures(&page, in, error))
         return FALSE;
+    report_html_explain(out, in);
     write_background(&page, in);
     fputs(report_html_foot, out);
     return TRUE;

@@ -87,3 +87,17 @@ const char report_html_foot[] =
     "</script>\n"
     "</body>\n"
     "</html>\n";
+
+void report_html_text(FILE *out, const char *text)
+{
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    g_autofree char *escaped = g_markup_escape_text(valid, -1);
+    fputs(escaped, out);
+}
+
+void report_html_element(FILE *out, const char *name, const char *text)
+{
+    fprintf(out, "<%s>", name);
+    report_html_text(out, text);
+    fprintf(out, "</%s>\n", name);
+}

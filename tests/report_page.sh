@@ -17,8 +17,14 @@ cd "$scratch" || exit 99
 conf=$top/tests/golden/two-layers.conf
 zerosim compare "$conf" --over cluster.nodes=1,2 --price dgx-h100=2 -o results.jsonl &&
     zerosim run "$conf" -s training.strategy=zero3 --memory-csv memory.csv --trace trace.json \
-        >/dev/null && zerosim report results.jsonl memory.csv trace.json -o report.html
+        --explain --format=jsonl >>results.jsonl && zerosim report results.jsonl memory.csv trace.json -o report.html
 tap_check 'the report is written' "$([ -s report.html ] || echo 'no report.html')"
+tap_check 'it says why the explained step takes its time' "$(
+    grep -c '<h2>Why steps' report.html | grep -vx 1
+    grep -q 'largest parts of the critical path' report.html || echo 'no parts'
+    grep -q '<li>Bottleneck: ' report.html || echo 'no bottleneck'
+    grep -q 'one node: no link between nodes' report.html || echo 'no bandwidth'
+)"
 tap_check 'nothing is fetched' \
     "$(grep -oE '(src|href)=["'\''](https?:|//|file:)[^"'\'']*|@import|url\(["'\'']?http' report.html)"
 
