@@ -161,7 +161,7 @@ static void solve(double a[N_TERMS][N_TERMS], double b[N_TERMS])
 /* Weights fall with the square of the distance; slopes are held back a little, so that
  * directions in which nothing varies stay flat. */
 #define NEAREST_DISTANCE 1e-3
-#define SLOPE_RIDGE 0.005
+#define SLOPE_RIDGE 0.05
 
 /* A plane through the neighbours' ratios, seen from x: its height there is the constant term.
  */

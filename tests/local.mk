@@ -38,6 +38,7 @@ C_TESTS = \
 	%reldir%/test_presets \
 	%reldir%/test_profile \
 	%reldir%/test_profile_factors \
+	%reldir%/test_profile_interpolation \
 	%reldir%/test_profile_measured \
 	%reldir%/test_replay \
 	%reldir%/test_report \
@@ -182,6 +183,8 @@ LDADD = libzerosim.a $(LIBRARIES_LIBS) $(CHECK_LIBS)
 
 # zerosim-calibrate's plan is plain C: it is held against the models where there is no CUDA too.
 tests_test_calibrate_plan_SOURCES = %reldir%/test_calibrate_plan.c $(CALIBRATE_PLAN)
+tests_test_profile_interpolation_SOURCES = %reldir%/test_profile_interpolation.c \
+	$(CALIBRATE_PLAN)
 tests_test_calibrate_profile_SOURCES = %reldir%/test_calibrate_profile.c $(CALIBRATE_PLAN) \
 	$(CALIBRATE_PROFILE)
 

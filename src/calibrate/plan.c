@@ -22,6 +22,7 @@ static const PlanStage stages[] = {
     {"autocast's kernels", plan_models_autocast},
     {"probes of interpolation", plan_gemm_probes},
     {"grid of matrix products", plan_gemm_grid},
+    {"irregular matrix products", plan_gemm_irregular},
     {"grid of attention", plan_attention_grid},
     {"grid of memory-bound kernels", plan_memory_grid},
     {"all shipped models at 4,096 tokens", plan_models_further},

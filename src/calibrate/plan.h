@@ -104,6 +104,7 @@ void plan_models_types(Plan *plan, int stage);
 void plan_optimizers(Plan *plan, int stage);
 void plan_interference(Plan *plan, int stage);
 void plan_gemm_probes(Plan *plan, int stage);
+void plan_gemm_irregular(Plan *plan, int stage);
 void plan_gemm_grid(Plan *plan, int stage);
 void plan_attention_grid(Plan *plan, int stage);
 void plan_memory_grid(Plan *plan, int stage);

@@ -121,23 +121,35 @@ static int64_t random_size(uint64_t *state, int low, int high, int64_t step)
     return (size + step - 1) / step * step;
 }
 
-#define N_PROBES 100
+#define PRODUCT_ESTIMATE_S 0.1
 
-void plan_gemm_probes(Plan *plan, int stage)
+static void add_random_products(Plan *plan, int stage, uint64_t seed, int n, bool probe)
 {
-    uint64_t state = UINT64_C(20240229);
-    for (int i = 0; i < N_PROBES; i++) {
+    uint64_t state = seed;
+    for (int i = 0; i < n; i++) {
         Measurement m = {
             .kind = MEASURE_KERNEL,
             .op = plan_op_find("gemm"),
             .type = TYPE_BF16,
             .dimension = {1, random_size(&state, 9, 15, 8), random_size(&state, 8, 15, 8),
                           random_size(&state, 8, 14, 8), (int64_t)(next_random(&state) % 3)},
-            .probe = true,
+            .probe = probe,
             .stage = stage,
-            .estimate_s = 0.15};
+            .estimate_s = PRODUCT_ESTIMATE_S};
         plan_add(plan, &m);
     }
+}
+
+void plan_gemm_probes(Plan *plan, int stage)
+{
+    add_random_products(plan, stage, UINT64_C(20240229), 100, true);
+}
+
+/* Powers of two fill tiles and multiprocessors in a few ways only: what lies between takes
+ * other waves, and is to be interpolated from its like. */
+void plan_gemm_irregular(Plan *plan, int stage)
+{
+    add_random_products(plan, stage, UINT64_C(20250307), 600, false);
 }
 
 static void add_products(Plan *plan, int stage, const int64_t *sizes, size_t n)
