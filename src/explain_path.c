@@ -188,18 +188,18 @@ static const GArray *members_of(Walk *walk, int communicator, int rank)
 {
     const Communicator *comm = job_communicator(walk->job, communicator);
     int group = comm->group_of_rank[rank], n_members;
-    GArray **members = &walk->members[communicator];
-    if (*members && walk->group[communicator] == group)
-        return *members;
+    GArray *members = walk->members[communicator];
+    if (members && walk->group[communicator] == group)
+        return members;
     g_autofree int *all = job_group_members(walk->job, communicator, group, &n_members);
     g_autoptr(GHashTable) seen = g_hash_table_new(g_int64_hash, g_int64_equal);
-    g_clear_pointer(members, g_array_unref);
-    *members = g_array_new(FALSE, FALSE, sizeof(int));
+    g_clear_pointer(&walk->members[communicator], g_array_unref);
+    walk->members[communicator] = members = g_array_new(FALSE, FALSE, sizeof(int));
     walk->group[communicator] = group;
     for (int m = 0; m < n_members; m++)
         if (g_hash_table_add(seen, &walk->timeline->first[all[m]]))
-            g_array_append_val(*members, all[m]);
-    return *members;
+            g_array_append_val(members, all[m]);
+    return members;
 }
 
 static void ended_note(const Walk *walk, Cause *cause, Place place)
