@@ -118,6 +118,7 @@ static NcclPrediction prediction_of(const Comm *comm, const CollectiveCall *call
         .n_net_hops = choice->n_net_hops,
         .network_excess_s = MAX(0, 2 * comm->nic_latency_s - INFINIBAND_WAY_S),
         .flow_s = flow_s,
+        .in_shares = call->kind != COLLECTIVE_BROADCAST && call->kind != COLLECTIVE_REDUCE,
     };
 }
 

@@ -73,6 +73,7 @@ typedef struct {
     int n_net_hops;          /* hops between nodes, one after the other */
     double network_excess_s; /* what a way through this network takes beyond InfiniBand's */
     double flow_s;
+    gboolean in_shares; /* each rank has a share of the payload, and works on it too */
 } NcclPrediction;
 
 typedef struct {

@@ -88,6 +88,6 @@ void nccl_calibration_apply(const NcclCalibration *calibration, const NcclPredic
                  (calibration->hop_frac - 1) * model->node_hops_s + network_s +
                  calibration->fill_s[algorithm] * bytes / (bytes + calibration->fill_bytes);
     *flow_s = model->flow_s / calibration->bandwidth_frac[algorithm];
-    if (algorithm == ALGORITHM_RING)
+    if (algorithm == ALGORITHM_RING && model->in_shares)
         *flow_s *= 1 + calibration->own_frac / (model->n_ranks - 1);
 }

@@ -13,7 +13,7 @@ G_BEGIN_DECLS
  *   + net_trips * network's excess * number of hops between nodes
  *   + fill_s * S / (S + fill_bytes) + (1 + own_frac / (n - 1)) * S / (bandwidth_frac *
  * bandwidth) where NCCL's model has base + hops within nodes + hops between nodes + S /
- * bandwidth; own_frac is of rings of n ranks. */
+ * bandwidth; own_frac is of rings of n ranks, each with a share of the payload. */
 struct _NcclCalibration {
     char *name;
     double launch_s;   /* the kernel's launch and end, as a stream sees them */

@@ -83,7 +83,9 @@ static int n_links(const TopoGpu *gpu)
 static gboolean gpus_check(const char *file, const Topo *topo, GError **error)
 {
     if (topo->gpus->len == 0)
-        return fail(file, error, "there is no <gpu> in it");
+        return fail(file, error,
+                    "there is no <gpu> in it: a provider's virtual topology has none, but what "
+                    "NCCL writes where NCCL_TOPO_DUMP_FILE is set has");
     const TopoGpu *first = gpu_at(topo, 0);
     for (guint i = 1; i < topo->gpus->len; i++) {
         const TopoGpu *gpu = gpu_at(topo, i);
@@ -286,6 +288,14 @@ static char *node_text(const char *file, const char *gpu, GError **error)
         g_autofree char *device = error_quote(gpu_at(topo, 0)->device);
         fail(file, error, "line %d: no GPU profile is known for PCI device %s: use --gpu",
              gpu_at(topo, 0)->line, device);
+        return NULL;
+    }
+    if (strstr(profile, "-sxm") && topo->gpus->len > 1 && n_links(gpu_at(topo, 0)) == 0) {
+        fail(file, error,
+             "there is no <nvlink> in it, and SXM GPUs (%s) have NVLink: NCCL writes what it "
+             "finds "
+             "where NCCL_TOPO_DUMP_FILE is set",
+             profile);
         return NULL;
     }
     line(text, gpu ? "as told" : "NCCL's topology: PCI device of the GPUs", "gpu", "%s",

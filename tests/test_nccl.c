@@ -266,6 +266,23 @@ START_TEST(slow_networks_cost_by_the_hop)
 }
 END_TEST
 
+/* A pipeline passes the whole payload through every rank: more ranks never take less. */
+START_TEST(calibrated_times_grow_with_ranks)
+{
+    g_autoptr(GPtrArray) all = installed("auto");
+    for (int kind = 0; kind < N_COLLECTIVES; kind++) {
+        double last_s = 0;
+        for (int n_nodes = 2; n_nodes <= 32; n_nodes *= 2) {
+            g_autoptr(CollectivePlan) plan =
+                plan_on("dgx-1v", n_nodes, (CollectiveKind)kind, all);
+            ck_assert_msg(plan->time_s >= last_s, "%s on %d nodes",
+                          collective_name((CollectiveKind)kind), n_nodes);
+            last_s = plan->time_s;
+        }
+    }
+}
+END_TEST
+
 START_TEST(a_named_one_holds_everywhere)
 {
     g_autoptr(GPtrArray) calibrations = installed("dgx-a100-80gb");
@@ -302,6 +319,7 @@ static TCase *use_case(void)
     tcase_add_test(tcase, auto_takes_what_was_fitted_on_such_a_system);
     tcase_add_test(tcase, what_no_row_of_a_system_shows_is_any_systems);
     tcase_add_test(tcase, slow_networks_cost_by_the_hop);
+    tcase_add_test(tcase, calibrated_times_grow_with_ranks);
     tcase_add_test(tcase, a_named_one_holds_everywhere);
     return tcase;
 }

@@ -161,6 +161,11 @@ static const struct {
      ":3: ", "<net speed>"},
     {"<system>\n<cpu></pci></system>", ":2: ", ""},
     {"<system><cpu/></system>", ": ", "no <gpu>"},
+    {"<system><cpu><pci class=\"0x030200\"/><pci class=\"0x020700\"/></cpu></system>", ": ",
+     "NCCL_TOPO_DUMP_FILE"},
+    {"<system><cpu><pci device=\"0x2330\"><gpu dev=\"0\" sm=\"90\"/></pci>"
+     "<pci device=\"0x2330\"><gpu dev=\"1\" sm=\"90\"/></pci></cpu></system>",
+     ": ", "no <nvlink>"},
     {ONE_GPU "</cpu></system>", ": ", "no <net>"},
     {"<system>\n<cpu>\n<pci device=\"0xffff\">\n<gpu dev=\"0\" "
      "sm=\"90\"/></pci></cpu></system>",
