@@ -30,6 +30,15 @@
 #define TO_OWNERS                                                                              \
     DEEPSPEED("zero2")                                                                         \
     " " ZERO "use_multi_rank_bucket_allreduce=false " ZERO "reduce_bucket_size=8000000"
+/* Rows and columns of GPT-2's 50 matrices; the longer side of each, which has a scale in qgZ,
+ * and an eighth of that; the vectors are SMALL. */
+#define SIDES (50257.0 + 768 + 1024 + 768 + 12 * (3072 + 1536 + 2 * 3840))
+#define LONGER (50257.0 + 1024 + 12 * (2304 + 768 + 2 * 3072))
+#define LONGER_EIGHTH (6282.0 + 128 + 12 * (288 + 96 + 2 * 384))
+#define POWERSGD DDP " ddp.comm_hook=powerSGD"
+#define ONE_BY_ONE DEEPSPEED("zero3") " " ZERO "stage3_prefetch_bucket_size=0"
+#define TWO_NODES DEEPSPEED("zero3") " cluster.nodes=2"
+#define QGZ ZERO "zero_quantized_gradients=true"
 #define FP32_SUMS "deepspeed.data_types.grad_accum_dtype=fp32"
 
 typedef struct {
@@ -60,6 +69,20 @@ static const Knob knobs[] = {
      COLLECTIVE_ALL_REDUCE, 3 * 4, 0},
     {DDP " training.strategy=zero1", "ddp.parameters_as_bucket_view=true", knob_n_collectives,
      COLLECTIVE_BROADCAST, 0, KNOB_N_RANKS - 148},
+
+    /* Two factors of each matrix, and the vectors as they are. Errors of everything are kept,
+     * and the factors. */
+    {DDP, "ddp.comm_hook=powerSGD", knob_payload_bytes, COLLECTIVE_ALL_REDUCE, -4,
+     4 * (SMALL + SIDES)},
+    {POWERSGD, "ddp.matrix_approximation_rank=4", knob_payload_bytes, COLLECTIVE_ALL_REDUCE, 0,
+     4 * 3 * SIDES},
+    {POWERSGD, "ddp.min_compression_rate=1e6", knob_payload_bytes, COLLECTIVE_ALL_REDUCE, 4,
+     -4 * (SMALL + SIDES)},
+    {POWERSGD, "ddp.start_powerSGD_iter=10", knob_payload_bytes, COLLECTIVE_ALL_REDUCE, 0, 0},
+    {POWERSGD, "ddp.use_error_feedback=false", knob_most_bytes, MEMORY_COMMUNICATION_BUFFERS,
+     -4, 0},
+    {POWERSGD, "ddp.warm_start=false", knob_most_bytes, MEMORY_COMMUNICATION_BUFFERS, 0,
+     -4 * SIDES},
 
     /* The root is gathered once, a block twice, everything reduced once; wte is padded to
      * 50,264 rows. */
@@ -147,6 +170,33 @@ static const Knob knobs[] = {
      COLLECTIVE_REDUCE_SCATTER, 0, -1},
     {DEEPSPEED("zero3"), ZERO "reduce_scatter=false", knob_payload_bytes, COLLECTIVE_ALL_REDUCE,
      2, 0},
+
+    /* Each gather of the 50 weights is followed by one of its scales. */
+    {ONE_BY_ONE, ZERO "zero_quantized_weights=true", knob_n_collectives, COLLECTIVE_ALL_GATHER,
+     0, 50},
+    {ONE_BY_ONE, ZERO "zero_quantized_nontrainable_weights=true", knob_n_collectives,
+     COLLECTIVE_ALL_GATHER, 0, 0},
+    /* Half a byte an element in the node, an eighth of that between the two nodes. */
+    {TWO_NODES, QGZ, knob_payload_bytes, COLLECTIVE_REDUCE_SCATTER, -2, 2 * SMALL},
+    {TWO_NODES, QGZ, knob_payload_bytes, COLLECTIVE_ALL_TO_ALL, 0.5 + 0.5 / 8,
+     -(0.5 + 0.5 / 8) * SMALL + 4 * (LONGER + LONGER_EIGHTH)},
+    {TWO_NODES " " QGZ, ZERO "zeropp_loco_param.err_beta=0.8", knob_most_bytes,
+     MEMORY_COMMUNICATION_BUFFERS, 1 + 1.0 / 8,
+     -(1 + 1.0 / 8) * SMALL + 4 * (LONGER + LONGER_EIGHTH)},
+    {DEEPSPEED("zero3"), QGZ, knob_payload_bytes, COLLECTIVE_ALL_TO_ALL, 0, 0},
+    {TWO_NODES " " ZERO "mics_shard_size=16", ZERO "mics_hierarchical_params_gather=true",
+     knob_payload_bytes, COLLECTIVE_ALL_GATHER, 2.0 / 8, -2.0 / 8 * SMALL},
+    /* Attention's 2,362,368 parameters over 3 modules are 787,456, a block's 7,087,872 over 9
+     * are 787,541; the MLP has more over 3, and the whole more over 114. */
+    {ONE_BY_ONE, ZERO "stage3_module_granularity_threshold=787455", knob_n_collectives,
+     COLLECTIVE_ALL_GATHER, 0, 0},
+    {ONE_BY_ONE, ZERO "stage3_module_granularity_threshold=787540", knob_n_collectives,
+     COLLECTIVE_ALL_GATHER, 0, -12},
+    {ONE_BY_ONE, ZERO "stage3_module_granularity_threshold=787541", knob_n_collectives,
+     COLLECTIVE_ALL_GATHER, 0, 12 - 48},
+    {ONE_BY_ONE " " ZERO "stage3_module_granularity_threshold=787541",
+     ZERO "stage3_use_all_reduce_for_fetch_params=true", knob_payload_bytes,
+     COLLECTIVE_ALL_REDUCE, 0, 2 * (12 * BLOCK - 12 * 9984)},
 
     /* BF16_Optimizer in the place of stage 1: fp32 gradients of the whole model; one all-reduce
      * in 16 bit, and no scalar for the norm. */
