@@ -106,12 +106,14 @@ static void measure_communication(Result *result, const Job *job, const SimResul
     result->overlap = sim->overlap;
 }
 
-/* Shares of kernel time by provenance. */
+/* Kernel time by class, and its shares by provenance. */
 static void measure_confidence(Result *result, const Schedule *schedule)
 {
     double total_s = 0;
     for (int i = 0; i < schedule_n_ops(schedule); i++) {
         const Op *op = schedule_op(schedule, i);
+        for (int c = 0; c < N_KERNEL_CLASSES && op->kind == OP_COMPUTE; c++)
+            result->kernel_class_s[c] += op->class_s[c];
         for (int s = 0; s < N_TIME_SOURCES && op->kind == OP_COMPUTE; s++) {
             result->kernel_source_frac[s] += op->source_s[s];
             total_s += op->source_s[s];

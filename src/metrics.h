@@ -55,6 +55,7 @@ typedef struct {
     char *peak_label;
     gint64 model_state_bytes;
     double kernel_source_frac[N_TIME_SOURCES];
+    double kernel_class_s[N_KERNEL_CLASSES]; /* of the first program: alone, without gaps */
     double comm_fitted_frac, comm_modelled_frac;
     SimOverlap overlap;
     ExpectedError expected_error;

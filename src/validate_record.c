@@ -30,8 +30,23 @@ static const struct {
 static const struct {
     const char *quantity, *unit;
 } quantities[] = {
-    {"step_time_s", "s"}, {"peak_bytes", "B"}, {"time_s", "s"},
-    {"bytes", "B"},       {"max_params", "1"},
+    {"step_time_s", "s"},
+    {"peak_bytes", "B"},
+    {"time_s", "s"},
+    {"bytes", "B"},
+    {"max_params", "1"},
+    {"forward_s", "s"},
+    {"backward_s", "s"},
+    {"optimizer_s", "s"},
+    {"kernel_gemm_s", "s"},
+    {"kernel_attention_s", "s"},
+    {"kernel_convolution_s", "s"},
+    {"kernel_norm_s", "s"},
+    {"kernel_optimizer_s", "s"},
+    {"kernel_loss_s", "s"},
+    {"kernel_embedding_s", "s"},
+    {"kernel_copy_s", "s"},
+    {"kernel_elementwise_s", "s"},
 };
 
 json_t *outcome_record(const Outcome *outcome)

@@ -16,9 +16,27 @@ static void note_provenance(Outcome *outcome, const Result *result)
     outcome->provenance = g_strdup(expected_error_provenance(result->kernel_source_frac));
 }
 
+/* Columns of a step measured by parts: its phases on the GPU, and its kernels by class. Each is
+ * the quantity's name, too. */
+static const char *const parts[] = {
+    "forward_s",          "backward_s",           "optimizer_s",   "kernel_gemm_s",
+    "kernel_attention_s", "kernel_convolution_s", "kernel_norm_s", "kernel_optimizer_s",
+    "kernel_loss_s",      "kernel_embedding_s",   "kernel_copy_s", "kernel_elementwise_s"};
+enum { N_PHASE_PARTS = 3, N_PARTS = G_N_ELEMENTS(parts) };
+G_STATIC_ASSERT(N_PARTS == N_PHASE_PARTS + N_KERNEL_CLASSES);
+
 typedef struct {
-    double step_time_s, peak_bytes;
+    double step_time_s, peak_bytes, part_s[N_PARTS];
 } Prediction;
+
+static void parts_predict(const Result *result, double part_s[N_PARTS])
+{
+    part_s[0] = result->time_split_s.forward;
+    part_s[1] = result->time_split_s.backward;
+    part_s[2] = result->time_split_s.update;
+    for (int c = 0; c < N_KERNEL_CLASSES; c++)
+        part_s[N_PHASE_PARTS + c] = result->kernel_class_s[c];
+}
 
 static gboolean predict_with(ValidateCase *c, const char *checkpointing, Prediction *prediction,
                              GError **error)
@@ -34,10 +52,11 @@ static gboolean predict_with(ValidateCase *c, const char *checkpointing, Predict
     note_provenance(c->outcome, result);
     c->outcome->parameters = (double)result->n_parameters;
     *prediction = (Prediction){
-        result->step_time_s,
-        (double)(result->memory.peak_bytes -
-                 result->memory.by_category_at_peak[MEMORY_FRAMEWORK]),
+        .step_time_s = result->step_time_s,
+        .peak_bytes = (double)(result->memory.peak_bytes -
+                               result->memory.by_category_at_peak[MEMORY_FRAMEWORK]),
     };
+    parts_predict(result, prediction->part_s);
     return TRUE;
 }
 
@@ -64,6 +83,8 @@ static gboolean predict_mixed(ValidateCase *c, const StepRow *s, Prediction *pre
         return FALSE;
     prediction->step_time_s = (1 - frac) * none.step_time_s + frac * full.step_time_s;
     prediction->peak_bytes = (1 - frac) * none.peak_bytes + frac * full.peak_bytes;
+    for (int i = 0; i < N_PARTS; i++)
+        prediction->part_s[i] = (1 - frac) * none.part_s[i] + frac * full.part_s[i];
     return TRUE;
 }
 
@@ -96,6 +117,8 @@ static gboolean predict_row(ValidateCase *c, StepRow *s, Prediction *prediction,
                               : !predict_with(c, checkpointing, prediction, error))
         return FALSE;
     prediction->step_time_s *= scale;
+    for (int i = 0; i < N_PARTS; i++)
+        prediction->part_s[i] *= scale;
     return TRUE;
 }
 
@@ -133,21 +156,41 @@ static double measured_step_s(const StepRow *s)
     return NAN;
 }
 
-static Outcome *peak_outcome(const Outcome *time, const StepRow *s,
-                             const Prediction *prediction)
+/* Another quantity of the same prediction. */
+static Outcome *further_outcome(const Outcome *time, const StepRow *s, const char *quantity,
+                                const char *unit, double measured, double predicted)
 {
-    Outcome *peak = outcome_new(VALIDATE_STEPS, time->id, "peak_bytes", "B");
-    describe(peak, s);
-    peak->measured = s->peak_mem_GiB * GIB;
-    outcome_assume(peak, time->assumed);
-    g_free(peak->reason);
-    peak->reason = g_strdup(time->reason);
-    g_free(peak->provenance);
-    peak->provenance = g_strdup(time->provenance);
-    peak->parameters = time->parameters;
+    Outcome *outcome = outcome_new(VALIDATE_STEPS, time->id, quantity, unit);
+    describe(outcome, s);
+    outcome->measured = measured;
+    outcome_assume(outcome, time->assumed);
+    g_free(outcome->reason);
+    outcome->reason = g_strdup(time->reason);
+    g_free(outcome->provenance);
+    outcome->provenance = g_strdup(time->provenance);
+    outcome->parameters = time->parameters;
     if (isfinite(time->predicted))
-        peak->predicted = prediction->peak_bytes;
-    return peak;
+        outcome->predicted = predicted;
+    return outcome;
+}
+
+/* Those that the row has: a column that is missing, empty or 0 was not measured. */
+static void add_parts(const Outcome *time, const StepRow *s, const Prediction *prediction,
+                      GPtrArray *outcomes)
+{
+    for (int i = 0; i < N_PARTS; i++) {
+        double measured_s = 0;
+        GError *error = NULL;
+        const gboolean is_number =
+            csv_row_double(s->row, parts[i], 0, 1e9, &measured_s, &error);
+        if (is_number && measured_s <= 0)
+            continue;
+        Outcome *part = further_outcome(time, s, parts[i], "s", is_number ? measured_s : NAN,
+                                        prediction->part_s[i]);
+        if (!is_number)
+            outcome_fail(part, error);
+        g_ptr_array_add(outcomes, part);
+    }
 }
 
 void validate_steps_row(const CsvRow *row, gboolean predict_it, GPtrArray *outcomes)
@@ -169,5 +212,7 @@ void validate_steps_row(const CsvRow *row, gboolean predict_it, GPtrArray *outco
     else if (error != NULL)
         outcome_fail(outcome, error);
     if (s.peak_mem_GiB > 0)
-        g_ptr_array_add(outcomes, peak_outcome(outcome, &s, &prediction));
+        g_ptr_array_add(outcomes, further_outcome(outcome, &s, "peak_bytes", "B",
+                                                  s.peak_mem_GiB * GIB, prediction.peak_bytes));
+    add_parts(outcome, &s, &prediction, outcomes);
 }

@@ -19,6 +19,7 @@ typedef struct {
     const char *reduce_dtype; /* of FSDP; NULL: the compute type */
     const char *optimizer_implementation;
     double gradient_clipping;
+    gboolean exact; /* "bf16" means 16-bit parameters, and the note names the implementation */
     const char *stand_in; /* what is assumed where we have no such schedule; NULL: nothing */
 } Trainer;
 

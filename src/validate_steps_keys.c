@@ -60,6 +60,12 @@ static const Trainer trainers[] = {
      .fsdp_version = "1",
      .optimizer_implementation = "fused",
      .gradient_clipping = 1},
+    /* results/truth/truth.py: says what it ran */
+    {.word = "results/truth",
+     .stack = "pytorch",
+     .framework = "pytorch",
+     .fsdp_version = "2",
+     .exact = TRUE},
     /* -- programs end here; below are libraries */
     {.word = "deepspeed zero", .stack = "deepspeed", .framework = "deepspeed"},
     {.word = "fsdp2", .stack = "pytorch", .framework = "pytorch", .fsdp_version = "2"},
@@ -67,7 +73,7 @@ static const Trainer trainers[] = {
     {.word = "deepspeed", .stack = "deepspeed", .framework = "deepspeed"},
     {.word = "", .stack = "pytorch", .framework = "pytorch", .fsdp_version = "2"},
 };
-enum { N_PROGRAMS = 7, N_TRAINERS = G_N_ELEMENTS(trainers) };
+enum { N_PROGRAMS = 8, N_TRAINERS = G_N_ELEMENTS(trainers) };
 
 gboolean step_text_has(const char *text, const char *word)
 {
@@ -276,7 +282,8 @@ static gboolean set_precision(ValidateCase *c, const StepRow *s, GError **error)
             step_text_has(s->row ? csv_row_text(s->row, "gpu") : "", "V100") ? "fp16" : "bf16";
         validate_case_assume(c, "precision %s", type);
     }
-    const gboolean mixed = pytorch && strcmp(type, "fp32") != 0 && strcmp(type, "fp8") != 0;
+    const gboolean mixed = pytorch && strcmp(type, "fp32") != 0 && strcmp(type, "fp8") != 0 &&
+                           (!s->trainer->exact || step_text_has(s->precision, "autocast"));
     g_autofree char *precision =
         g_strdup_printf("training.precision=%s%s", mixed ? "autocast-" : "", type);
     if (!validate_case_wish(c, precision, "training.precision=autocast-bf16",
@@ -325,9 +332,11 @@ static gboolean set_optimizer(ValidateCase *c, const StepRow *s, GError **error)
         optimizer = "adamw";
         validate_case_assume(c, "optimizer adamw");
     }
-    if (s->trainer->optimizer_implementation != NULL &&
-        !validate_case_set(c, error, "training.optimizer_implementation=%s",
-                           s->trainer->optimizer_implementation))
+    const char *implementation = s->trainer->optimizer_implementation;
+    if (s->trainer->exact)
+        implementation = step_text_has(s->note, "foreach") ? "foreach" : "fused";
+    if (implementation != NULL &&
+        !validate_case_set(c, error, "training.optimizer_implementation=%s", implementation))
         return FALSE;
     return validate_case_set(c, error, "training.optimizer=%s", optimizer) &&
            validate_case_set(c, error, "training.gradient_clipping=%g",

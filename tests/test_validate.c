@@ -125,6 +125,45 @@ START_TEST(steps_become_predictions)
 }
 END_TEST
 
+#define TRUTH_HEADER                                                                           \
+    "id,source_title,source_locator,model,params_B,n_layer,d_model,n_head,d_ff,vocab,"         \
+    "seq_len,gpu,gpus_per_node,n_gpus,precision,strategy,micro_batch_per_gpu,grad_accum,"      \
+    "act_checkpoint,attention_impl,optimizer,cpu_offload,step_time_s,note,quality,forward_s,"  \
+    "backward_s,optimizer_s,kernel_gemm_s,kernel_norm_s,kernel_other_s\n"
+#define TRUTH_ROW(id, precision, how, gemm)                                                    \
+    id ",zerosim results/truth,results/truth/truth.py,gpt2,0.124,12,768,12,3072,50257,1024,"   \
+       "NVIDIA H100 80GB HBM3,1,1," precision ",ddp,8,1,none,sdpa,adamw,none,0.1,AdamW " how   \
+       ",A,0.02,0.05,0.003," gemm ",,0.001\n"
+
+static const char truth[] = TRUTH_HEADER TRUTH_ROW("t-1", "bf16", "fused", "0.03")
+    TRUTH_ROW("t-2", "bf16 autocast", "fused", "0.03") TRUTH_ROW("t-3", "bf16", "foreach", "x");
+
+/* What truth.py writes: phases and classes of kernels are compared beside the step, and a row
+ * is taken at its word. All figures are made up. */
+START_TEST(parts_of_a_step_are_compared)
+{
+    static const char *const quantities[] = {"step_time_s", "forward_s", "backward_s",
+                                             "optimizer_s", "kernel_gemm_s"};
+    g_autoptr(GPtrArray) outcomes = outcomes_of(truth);
+    ck_assert_uint_eq(outcomes->len, 15);
+    for (guint i = 0; i < outcomes->len; i++) {
+        const Outcome *outcome = outcome_at(outcomes, i);
+        ck_assert_str_eq(outcome->quantity, quantities[i % 5]);
+        if (i == 14) { /* not a number */
+            ck_assert_str_ne(outcome->reason, "");
+            continue;
+        }
+        ck_assert_msg(outcome->predicted > 0, "%u: %s", i, outcome->reason);
+        ck_assert_double_gt(outcome->measured, 0);
+    }
+    /* autocast steps fp32 parameters, foreach passes over memory several times */
+    ck_assert_double_gt(outcome_at(outcomes, 8)->predicted,
+                        1.5 * outcome_at(outcomes, 3)->predicted);
+    ck_assert_double_gt(outcome_at(outcomes, 13)->predicted,
+                        1.5 * outcome_at(outcomes, 3)->predicted);
+}
+END_TEST
+
 START_TEST(what_a_row_leaves_out_is_noted)
 {
     g_autoptr(GPtrArray) outcomes = outcomes_of(steps);
@@ -383,6 +422,7 @@ static Suite *validate_suite(void)
     tcase_add_loop_test(tcase, bad_tables_name_the_line, 0, G_N_ELEMENTS(bad_tables));
     tcase_add_loop_test(tcase, kinds_are_told_by_their_columns, 0, G_N_ELEMENTS(headers));
     tcase_add_test(tcase, steps_become_predictions);
+    tcase_add_test(tcase, parts_of_a_step_are_compared);
     tcase_add_test(tcase, what_a_row_leaves_out_is_noted);
     tcase_add_test(tcase, uneven_batches_are_taken_in_proportion);
     tcase_add_test(tcase, selective_checkpointing_lies_between);

@@ -215,7 +215,10 @@ def blocks_of(model):
 
 
 def distribute_fsdp2(case):
-    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+    try:
+        from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+    except ImportError:  # before PyTorch 2.6
+        from torch.distributed._composable.fsdp import MixedPrecisionPolicy, fully_shard
 
     model = case.build().cuda()
     policy = MixedPrecisionPolicy()
