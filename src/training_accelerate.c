@@ -110,14 +110,21 @@ typedef struct {
     gint64 n_processes; /* 0: it doesn't say */
 } Counts;
 
-/* `accelerate launch` writes -1 where it is to ask the machine. */
+/* -1 where `accelerate launch` is to ask the machine. NO is one process. */
 static gboolean read_counts(const JsonIn *top, Counts *counts, GError **error)
 {
-    *counts = (Counts){1, 0};
+    const json_t *type = json_object_get(top->object, "distributed_type");
+    const gboolean alone = g_strcmp0(json_string_value(type), "NO") == 0;
+
+    *counts = (Counts){1, alone ? 1 : 0};
     if (!json_in_int(top, "num_machines", FALSE, 1, COUNT_MAX, &counts->n_machines, error) ||
         !json_in_int(top, "num_processes", FALSE, -1, COUNT_MAX, &counts->n_processes, error))
         return FALSE;
-    counts->n_processes = MAX(counts->n_processes, 0);
+    counts->n_processes = MAX(counts->n_processes, alone ? 1 : 0);
+    if (alone && counts->n_processes > 1)
+        return import_fail(top, "num_processes", ERROR_INPUT, error,
+                           "%" G_GINT64_FORMAT " with distributed_type NO, which is one",
+                           counts->n_processes);
     if (counts->n_processes % counts->n_machines == 0)
         return TRUE;
     return import_fail(top, "num_processes", ERROR_INPUT, error,

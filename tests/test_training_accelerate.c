@@ -248,7 +248,7 @@ START_TEST(test_counts_fill_in)
     ck_assert(!experiment_is_set(experiment, "cluster.nodes"));
     ck_assert_int_eq(unknown->global_batch, NODES * GPUS);
 
-    g_autoptr(Training) one = build("distributed_type: 'NO'\nnum_processes: 1\n");
+    g_autoptr(Training) one = build("distributed_type: 'NO'\n");
     ck_assert_int_eq(one->global_batch, 1);
 }
 END_TEST
@@ -346,6 +346,8 @@ static const struct {
      "", ERROR_INPUT, "must be the 32 ranks"},
     {HEAD "num_machines: 2\nnum_processes: 9\n", "", ERROR_INPUT,
      "num_processes: 9 is not a multiple of num_machines 2"},
+    {"distributed_type: 'NO'\nnum_processes: 8\n", "", ERROR_INPUT,
+     "num_processes: 8 with distributed_type NO, which is one"},
     {HEAD "num_machines: 0\n", "", ERROR_INPUT, "num_machines: 0 is out of range"},
     {HEAD "num_machines: 2\nnum_processes: 16\n", "[cluster]\nnodes = 3\n", ERROR_INPUT,
      "num_processes: 16 on num_machines 2 contradict the experiment's 24 on 3"},
