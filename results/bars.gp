@@ -19,7 +19,10 @@ set xrange [-0.6 : n_bars - 0.4]
 set yrange [0 : *]
 if (tilted) set xtics rotate by angle right
 if (!tilted) set xtics norotate
-if (FITS_min < 1) set xlabel "* does not fit in memory"
+# LaTeX's letters are wider than gnuplot thinks: tilted labels reach further down.
+tex = tilted && ending eq ".tex"
+if (tex) set bmargin longest * (angle == 90 ? 0.7 : 0.4) + 4
+if (FITS_min < 1) set xlabel "* does not fit in memory" offset 0, (tex ? -1.5 : 0)
 
 command = ""
 do for [part in parts] {

@@ -8,5 +8,5 @@ if (ending eq ".png") set terminal pngcairo noenhanced size 372 * width, 372 * h
 if (ending eq ".pdf") set terminal pdfcairo noenhanced size width in, height in \
     font "Helvetica,7" fontscale 1 linewidth 0.6 pointscale 0.5
 if (ending eq ".tex") set terminal cairolatex pdf input color size width in, height in \
-    font ",7" linewidth 0.6 pointscale 0.5
+    font ",7" header "\\fontsize{7}{8.4}\\selectfont" linewidth 0.6 pointscale 0.5
 set output output_file
