@@ -29,8 +29,8 @@ do for [part in parts] {
     column = part . suffix
     stats csv using column name "PART" nooutput
     if (PART_max > 0) {
-        command = command . sprintf('%s csv using "%s":xticlabels(stringcolumn("label")) dt solid lc rgb color_%s title title_%s', \
+        command = command . sprintf('%s csv using "%s":xticlabels(text(stringcolumn("label"))) dt solid lc rgb color_%s title title_%s', \
             strlen(command) > 0 ? "," : "plot", column, part, part)
     }
 }
-command = strlen(command) > 0 ? command : sprintf('plot csv using "%s":xticlabels(stringcolumn("label")) notitle', column)
+command = strlen(command) > 0 ? command : sprintf('plot csv using "%s":xticlabels(text(stringcolumn("label"))) notitle', column)

@@ -26,4 +26,4 @@ do for [class in "forward backward update " . collectives] {
             class, class, class, class)
     }
 }
-eval 'plot csv using (1/0):"lane":yticlabels(stringcolumn("label")) notitle' . boxes
+eval 'plot csv using (1/0):"lane":yticlabels(text(stringcolumn("label"))) notitle' . boxes

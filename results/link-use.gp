@@ -22,4 +22,4 @@ set xlabel "time in the step [ms]"
 set ytics scale 0
 set xtics round_tics(TIME_max)
 set format x "%g"
-plot csv using "time_ms":"row":"use_percent":yticlabels(stringcolumn("label")) with image
+plot csv using "time_ms":"row":"use_percent":yticlabels(text(stringcolumn("label"))) with image

@@ -17,6 +17,11 @@ height = 2.5
 ending = output_file[strlen(output_file) - 3 : ]
 percent = ending eq ".tex" ? '\%' : '%'
 
+# Text of the data, safe for LaTeX.
+escape(s, c) = strstrt(s, c) == 0 ? s : \
+    s[1 : strstrt(s, c) - 1] . '\' . c . escape(s[strstrt(s, c) + 1 : strlen(s)], c)
+text(s) = ending eq ".tex" ? escape(escape(escape(escape(s, "_"), "%"), "&"), "#") : s
+
 # A round distance of about five tics up to a number.
 round_tics(x) = round_mantissa(x / 4, 10 ** floor(log10(x / 4)))
 round_mantissa(x, p) = p * (x / p < 1.5 ? 1 : x / p < 3.5 ? 2 : x / p < 7.5 ? 5 : 10)
@@ -97,6 +102,6 @@ title_other = "other"
 set border 3 lc rgb "#333333"
 set tics nomirror out scale 0.5
 set grid ytics lc rgb "#dddddd" lw 0.7 dt solid
-set key outside top center horizontal reverse Left samplen 1 spacing 1.05 width 0
+set key outside top center horizontal reverse Left samplen 1 spacing 1.05 width (ending eq ".tex" ? 2 : 0)
 set style fill solid 1 border lc rgb "#333333"
 set boxwidth 0.75

@@ -27,7 +27,7 @@ set xlabel "measured, in the unit of the legend"
 set ylabel "predicted, in the same unit"
 points = ""
 do for [i = 1:n_quantities] {
-    points = points . sprintf(', csv using (stringcolumn("quantity") eq quantity[%d] && column("for_fit") == 0 ? column("measured") : 1/0):"predicted" with points pt %d ps 0.7 lc %d title quantity[%d]', \
+    points = points . sprintf(', csv using (stringcolumn("quantity") eq quantity[%d] && column("for_fit") == 0 ? column("measured") : 1/0):"predicted" with points pt %d ps 0.7 lc %d title text(quantity[%d])', \
         i, 5 + 2 * ((i - 1) % 5), i + 1, i)
     points = points . sprintf(', csv using (stringcolumn("quantity") eq quantity[%d] && column("for_fit") == 1 ? column("measured") : 1/0):"predicted" with points pt %d ps 0.7 lc %d notitle', \
         i, 4 + 2 * ((i - 1) % 5), i + 1)
