@@ -10,10 +10,11 @@ int *bucket_ready_order(const Model *model)
     g_autofree gboolean *seen = g_new0(gboolean, n_parameters + 1);
     guint n = n_parameters;
 
-    /* Filled from the back: forward order of first use is the reverse of readiness. */
+    /* Filled from the back: forward order of first use is the reverse of readiness. A bias is
+     * ready before its weight: addmm's backward reaches it first. */
     for (guint i = 0; i < model->layers->len; i++) {
         const Layer *layer = model_layer(model, (int)i);
-        for (int j = layer->n_parameters - 1; j >= 0; j--) {
+        for (int j = 0; j < layer->n_parameters; j++) {
             int p = layer->parameters[j];
             if (!seen[p])
                 order[--n] = p;

@@ -74,6 +74,23 @@ START_TEST(test_vectors)
 }
 END_TEST
 
+/* Where layers run in the order of registration, readiness is that order reversed. */
+START_TEST(test_ready_order_gives_the_vectors)
+{
+    static const int in_order[] = {0, 1, 4}; /* vectors */
+    const Vector *v = &vectors[in_order[_i]];
+    g_autoptr(Model) model = model_named(v->model);
+    g_autofree int *order = bucket_ready_order(model);
+    g_autoptr(GArray) buckets =
+        bucket_assign(model, order, v->bytes_per_element, 1024 * 1024, 25 * 1024 * 1024);
+
+    ck_assert_int_eq(buckets->len, v->n_buckets);
+    ck_assert_int_eq(g_array_index(buckets, Bucket, 0).bytes, v->first_bytes);
+    ck_assert_int_eq(g_array_index(buckets, Bucket, 1).bytes, v->second_bytes);
+    ck_assert_int_eq(g_array_index(buckets, Bucket, buckets->len - 1).bytes, v->last_bytes);
+}
+END_TEST
+
 /* Every parameter is in exactly one bucket, and a tied one is the very last to be ready. */
 START_TEST(test_ready_order)
 {
@@ -109,6 +126,7 @@ int main(void)
     TCase *tcase = tcase_create("bucket");
 
     tcase_add_loop_test(tcase, test_vectors, 0, G_N_ELEMENTS(vectors));
+    tcase_add_loop_test(tcase, test_ready_order_gives_the_vectors, 0, 3);
     tcase_add_loop_test(tcase, test_ready_order, 0, G_N_ELEMENTS(vectors));
     tcase_add_test(tcase, test_one_bucket);
     suite_add_tcase(suite, tcase);
