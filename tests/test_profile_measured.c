@@ -177,6 +177,9 @@ static const struct {
     {OVERLAY ",\"kernel\":[]}", "kernel"},
     {"{\"traceEvents\":[]}", "record_shapes"},
     {"{\"traceEvents\":7}", "record_shapes"},
+    {"{\"traceEvents\":[7,null,{\"cat\":\"kernel\",\"dur\":\"x\",\"args\":[]}]}",
+     "record_shapes"},
+    {"{\"traceEvents\":[{\"cat\":\"cpu_op\",\"name\":\"aten::mm\"}", ""}, /* cut off */
     {"{}", "format"},
 };
 
@@ -259,6 +262,46 @@ START_TEST(test_trace)
 }
 END_TEST
 
+/* As libraries of several generations name the kernels of one product: the operator's shapes
+ * count, never the name; the record that isn't a kernel (a copy) counts for nothing. */
+START_TEST(test_trace_kernel_names)
+{
+    static const char *const names[] = {
+        "sm80_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize128x128x32_stage4_warpsize2x2x1",
+        "ampere_bf16_s16816gemm_bf16_128x256_ldg8_f2f_stages_64x3_tn",
+        "void cutlass::Kernel2<cutlass_80_tensorop_bf16_s16816gemm_relu_bf16_256x128_32x3_tn>",
+        "nvjet_hsh_256x128_64x4_2x1_v_bz_coopA_TNT",
+        "void cutlass::device_kernel<at::cuda::detail::enable_3x_kernel_for_sm9x<int, 3> >()",
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autoptr(Profile) profile = synthetic();
+        g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GError) error = NULL;
+        const Kernel kernel = {KERNEL_GEMM, DTYPE_BF16, {1, 4096, 768, 512, GEMM_TN}};
+        g_autofree char *text = g_strdup_printf(
+            "{\"schemaVersion\":1,\"deviceProperties\":[{\"id\":0}],"
+            "\"traceEvents\":[" CALL("mm", "17",
+                                     BF16_2 "\"Input Dims\":[[4096,512],[512,768]],"
+                                            "\"Input Strides\":[[512,1],[1,512]],\"Ev "
+                                            "Idx\":3") "{\"ph\":\"X\",\"cat\":\"gpu_memcpy\","
+                                                       "\"name\":\"Memcpy DtoD\",\"ts\":1,"
+                                                       "\"dur\":900,\"args\":{\"External "
+                                                       "id\":17}},"
+                                                       "{\"ph\":\"X\",\"cat\":\"kernel\","
+                                                       "\"name\":\"%s\",\"pid\":0,\"tid\":7,"
+                                                       "\"ts\":2.5,\"dur\":42.25,\"args\":{"
+                                                       "\"External "
+                                                       "id\":17,\"correlation\":9041,"
+                                                       "\"stream\":7,\"grid\":[6,32,1],"
+                                                       "\"block\":[128,1,1]}}]}",
+            names[i]);
+        ck_assert_msg(overlay(profile, text, warnings, &error), "%s",
+                      error ? error->message : "");
+        ck_assert_double_eq_tol(profile_lookup(profile, &kernel).time_s, 42.25e-6, 1e-12);
+    }
+}
+END_TEST
+
 static Profile *shipped(const char *name)
 {
     g_autoptr(GError) error = NULL;
@@ -320,6 +363,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_malformed_overlay, 0, G_N_ELEMENTS(malformed));
     tcase_add_test(tcase, test_overlay_is_no_profile);
     tcase_add_test(tcase, test_trace);
+    tcase_add_test(tcase, test_trace_kernel_names);
     tcase_add_test(tcase, test_derived);
     tcase_add_test(tcase, test_derived_needs_measurements);
     suite_add_tcase(suite, tcase);
