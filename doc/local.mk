@@ -15,6 +15,7 @@ EXTRA_DIST += %reldir%/update.sh \
 	%reldir%/figures/scaling.svg
 
 check_PROGRAMS += %reldir%/print_tables
+%canon_reldir%_print_tables_LDADD = $(zerosim_LDADD)
 
 update-man: %reldir%/print_tables
 	@cd $(srcdir) && bash %reldir%/update.sh $(abs_builddir)/%reldir%/print_tables

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "error.h"
+#include "suite_run.h"
 #include "training.h"
 #include "training_import.h"
 
@@ -147,9 +148,5 @@ static int run_tests(const char *name, void (*add)(TCase *tcase), void (*set_up)
     tcase_set_timeout(tcase, 120);
     add(tcase);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -139,8 +139,6 @@ TEST_FILES = \
 	%reldir%/import_fixture.h \
 	%reldir%/random_job.h \
 	%reldir%/sim_fixture.h \
-	%reldir%/step_inputs.h \
-	%reldir%/validate_inputs.h \
 	%reldir%/training_fixture.h \
 	%reldir%/transfer_fixture.h
 
@@ -148,38 +146,24 @@ TESTS += $(C_TESTS) $(GOLDEN_TESTS) $(SCRIPT_TESTS)
 EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(TEST_FILES) \
 	%reldir%/golden.sh %reldir%/tap.sh %reldir%/cppcheck.cfg
 
-%canon_reldir%_test_knobs_SOURCES = %reldir%/test_knobs.c %reldir%/knob_runs.c %reldir%/knob_runs.h
-%canon_reldir%_test_knobs_time_SOURCES = %reldir%/test_knobs_time.c %reldir%/knob_runs.c \
-	%reldir%/knob_runs.h
-%canon_reldir%_test_replay_SOURCES = %reldir%/test_replay.c %reldir%/step_inputs.c \
-	%reldir%/step_inputs.h
-%canon_reldir%_test_validate_SOURCES = %reldir%/test_validate.c %reldir%/validate_inputs.c \
-	%reldir%/validate_inputs.h
-%canon_reldir%_test_validate_names_SOURCES = %reldir%/test_validate_names.c \
+# What several tests share: each is linked with what it uses of it.
+EXTRA_LIBRARIES = %reldir%/libtests.a
+%canon_reldir%_libtests_a_SOURCES = \
+	%reldir%/knob_runs.c %reldir%/knob_runs.h \
+	%reldir%/step_inputs.c %reldir%/step_inputs.h \
+	%reldir%/suite_run.c %reldir%/suite_run.h \
 	%reldir%/validate_inputs.c %reldir%/validate_inputs.h
-%canon_reldir%_test_step_SOURCES = %reldir%/test_step.c %reldir%/step_inputs.c \
-	%reldir%/step_inputs.h
-%canon_reldir%_test_step_knobs_SOURCES = %reldir%/test_step_knobs.c %reldir%/step_inputs.c \
-	%reldir%/step_inputs.h
-%canon_reldir%_test_step_powersgd_SOURCES = %reldir%/test_step_powersgd.c %reldir%/step_inputs.c \
-	%reldir%/step_inputs.h
-%canon_reldir%_test_step_zero3_SOURCES = %reldir%/test_step_zero3.c %reldir%/step_inputs.c \
-	%reldir%/step_inputs.h
-%canon_reldir%_test_step_zeropp_SOURCES = %reldir%/test_step_zeropp.c %reldir%/step_inputs.c \
-	%reldir%/step_inputs.h
-%canon_reldir%_test_step_states_SOURCES = %reldir%/test_step_states.c %reldir%/step_inputs.c \
-	%reldir%/step_inputs.h
-%canon_reldir%_test_step_volumes_SOURCES = %reldir%/test_step_volumes.c \
-	%reldir%/step_inputs.c %reldir%/step_inputs.h
+
 check_PROGRAMS += %reldir%/print_shapes
 %canon_reldir%_print_shapes_SOURCES = %reldir%/print_shapes.c
+%canon_reldir%_print_shapes_LDADD = $(zerosim_LDADD)
 
 # zerosim-calibrate has the shapes of the shipped models compiled in.
 update-plan: %reldir%/print_shapes
 	@LC_ALL=C $(builddir)/%reldir%/print_shapes $(srcdir)/workloads/models/*.json \
 		>$(srcdir)/src/calibrate/plan_shapes.h
 
-LDADD = libzerosim.a $(LIBRARIES_LIBS) $(CHECK_LIBS)
+LDADD = %reldir%/libtests.a $(zerosim_LDADD) $(CHECK_LIBS)
 
 # zerosim-calibrate's plan is plain C: it is held against the models where there is no CUDA too.
 tests_test_calibrate_plan_SOURCES = %reldir%/test_calibrate_plan.c $(CALIBRATE_PLAN)
@@ -221,6 +205,8 @@ update-golden: $(bin_PROGRAMS)
 # What a run costs: printed for a person, never asserted.
 BENCHES = %reldir%/bench_step %reldir%/bench_sim
 EXTRA_PROGRAMS += $(BENCHES)
+%canon_reldir%_bench_step_LDADD = $(zerosim_LDADD)
+%canon_reldir%_bench_sim_LDADD = $(zerosim_LDADD)
 CLEANFILES += $(BENCHES)
 
 bench: $(bin_PROGRAMS) $(BENCHES)

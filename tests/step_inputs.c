@@ -2,6 +2,8 @@
 /* Trainings made by hand, shipped models and the shipped profile; sums over schedules. */
 #include "step_inputs.h"
 
+#include "suite_run.h"
+
 #include <string.h>
 
 Profile *step_profile;
@@ -200,9 +202,5 @@ int step_suite_run(const char *name, void (*add)(TCase *))
     tcase_set_timeout(tcase, 240);
     add(tcase);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

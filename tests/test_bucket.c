@@ -3,6 +3,8 @@
  * (torch/csrc/distributed/c10d/reducer.cpp) by hand on the same models. */
 #include "bucket.h"
 
+#include "suite_run.h"
+
 #include <check.h>
 
 typedef struct {
@@ -130,9 +132,5 @@ int main(void)
     tcase_add_loop_test(tcase, test_ready_order, 0, G_N_ELEMENTS(vectors));
     tcase_add_test(tcase, test_one_bucket);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -4,9 +4,9 @@
 #include "calibrate/plan.h"
 #include "kernel.h"
 #include "model.h"
+#include "suite_run.h"
 
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 static Plan *plan;
@@ -251,9 +251,5 @@ int main(void)
     tcase_add_loop_test(tcase, test_models_are_covered, 0, G_N_ELEMENTS(models));
     tcase_set_timeout(tcase, 60);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

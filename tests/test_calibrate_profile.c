@@ -4,11 +4,11 @@
 #include "calibrate/profile_out.h"
 #include "json_in.h"
 #include "profile.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib.h>
 #include <glib/gstdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static char *folder, *file;
@@ -282,9 +282,5 @@ int main(void)
     tcase_add_test(tcase, test_refuses_other_files);
     tcase_add_loop_test(tcase, test_names, 0, G_N_ELEMENTS(names));
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

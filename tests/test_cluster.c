@@ -3,11 +3,11 @@
  * leaf switches a fabric has. What SimGrid makes of the XML is test_platform.c's subject. */
 #include "cluster.h"
 #include "error.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A user's mistake is one line with the right code that contains `part`. */
@@ -431,9 +431,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite());
 }

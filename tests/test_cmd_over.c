@@ -4,9 +4,9 @@
 #include "cmd_over.h"
 
 #include "error.h"
+#include "suite_run.h"
 
 #include <check.h>
-#include <stdlib.h>
 
 static Experiment *experiment_new(void)
 {
@@ -133,9 +133,5 @@ int main(void)
     tcase_add_test(tests, test_id_tells_experiments_apart);
     tcase_add_test(tests, test_id_counts_what_is_in_files);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -3,6 +3,8 @@
  * and that flows carry what the closed forms say. */
 #include "collective.h"
 
+#include "suite_run.h"
+
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -449,9 +451,5 @@ int main(void)
     Suite *suite = suite_create("collective");
     suite_add_tcase(suite, tuner_case());
     suite_add_tcase(suite, ring_case());
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

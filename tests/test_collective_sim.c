@@ -2,6 +2,7 @@
 /* Each algorithm on SimGrid's links: alone, a collective takes the tuner's time; where links
  * are narrower than NCCL believes, they decide. */
 #include "sim_fixture.h"
+#include "suite_run.h"
 
 static const int shapes[][2] = {{1, 8}, {1, 5}, {2, 8}, {3, 4}, {4, 8}, {8, 1}, {5, 8}};
 
@@ -73,9 +74,5 @@ int main(void)
     tcase_add_loop_test(tcase, every_algorithm_takes_the_tuners_time, 0, G_N_ELEMENTS(shapes));
     tcase_add_test(tcase, narrow_links_decide);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

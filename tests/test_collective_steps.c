@@ -3,6 +3,7 @@
  * links, and time that never falls as bytes or ranks grow. */
 #include "collective.h"
 #include "collective_flows.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <math.h>
@@ -389,9 +390,5 @@ int main(void)
     Suite *suite = suite_create("collective_steps");
     suite_add_tcase(suite, steps_case());
     suite_add_tcase(suite, choice_case());
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -2,8 +2,9 @@
 /* The table of constants: each is whole, and within what it may plausibly be. */
 #include "constants.h"
 
+#include "suite_run.h"
+
 #include <check.h>
-#include <stdlib.h>
 
 START_TEST(each_constant_is_plausible_and_has_a_source)
 {
@@ -23,9 +24,5 @@ int main(void)
     TCase *tcase = tcase_create("table");
     tcase_add_loop_test(tcase, each_constant_is_plausible_and_has_a_source, 0, N_CONSTANTS);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -2,8 +2,9 @@
 /* Exit statuses of every kind of error, and quoting that keeps a message on one line. */
 #include "error.h"
 
+#include "suite_run.h"
+
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* No error is success; each code of ours has the status that the manual promises. */
@@ -62,9 +63,5 @@ int main(void)
     tcase_add_test(tcase, test_exit_status_of_other_domains);
     tcase_add_test(tcase, test_quote_stays_one_short_line);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 #include "experiment.h"
 
 #include "error.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
@@ -492,9 +493,5 @@ int main(void)
     tcase_add_test(tcase, test_require);
     tcase_add_test(tcase, test_mutated_files);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

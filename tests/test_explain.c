@@ -2,6 +2,7 @@
 /* The critical path of jobs small enough for paper; of random jobs, that what is on it decides
  * the step's time and what isn't doesn't; and that the bandwidth found is the one needed. */
 #include "explain_fixture.h"
+#include "suite_run.h"
 
 #define GIB ((gint64)1 << 30)
 
@@ -220,9 +221,5 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     path_tests_add(tcase);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
  * the one needed: it does, and 5 % less doesn't. */
 #include "explain_fixture.h"
 #include "predict.h"
+#include "suite_run.h"
 
 #define GIB ((gint64)1 << 30)
 
@@ -299,9 +300,5 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     bound_tests_add(tcase);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

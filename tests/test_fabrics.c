@@ -4,10 +4,10 @@
  * SimGrid's own. */
 #include "error.h"
 #include "sim.h"
+#include "suite_run.h"
 #include "transfer_fixture.h"
 
 #include <glib/gstdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void set_up_without_latency(void)
@@ -281,9 +281,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite());
 }

@@ -4,11 +4,11 @@
 #include "json_in.h"
 
 #include "error.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <float.h>
 #include <glib/gstdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static char *directory;
@@ -253,9 +253,5 @@ int main(void)
     tcase_add_test(tcase, test_check_members);
     tcase_add_test(tcase, test_odd_member_name);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

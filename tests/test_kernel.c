@@ -2,8 +2,9 @@
 /* Kernels: names both ways, flops, traffic and launches against counts done by hand. */
 #include "kernel.h"
 
+#include "suite_run.h"
+
 #include <check.h>
-#include <stdlib.h>
 
 /* Every name is found again, and every kernel has a name and at least one dimension. */
 START_TEST(test_names_round_trip)
@@ -161,9 +162,5 @@ int main(void)
     tcase_add_test(tcase, test_convolution_as_product);
     tcase_add_test(tcase, test_hash_and_equality);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

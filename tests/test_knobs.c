@@ -4,10 +4,10 @@
  * GPT-2 with 8 GPUs; "psi" counts its parameters. Knobs with tests of their own in
  * test_step_knobs.c and test_step_volumes.c are not repeated. */
 #include "knob_runs.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- the table ---- */
@@ -276,9 +276,5 @@ int main(void)
     tcase_add_loop_test(tcase, test_knob, 0, G_N_ELEMENTS(knobs));
     tcase_add_loop_test(tcase, test_refused, 0, G_N_ELEMENTS(refused));
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

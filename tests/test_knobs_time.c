@@ -4,9 +4,9 @@
  * collective behind all kernels is wholly exposed, one of twelve gathers has something to hide
  * behind. */
 #include "knob_runs.h"
+#include "suite_run.h"
 
 #include <check.h>
-#include <stdlib.h>
 
 #define BATCH "training.micro_batch=8 "
 #define DDP BATCH "training.strategy=ddp training.precision=autocast-bf16"
@@ -94,9 +94,5 @@ int main(void)
     tcase_set_timeout(tcase, 240);
     tcase_add_loop_test(tcase, test_knob, 0, G_N_ELEMENTS(knobs));
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
  * worked out by hand from CUDACachingAllocator.cpp's constants. */
 #include "memory.h"
 #include "memory_allocator.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -300,9 +301,5 @@ int main(void)
     tcase_add_loop_test(tcase, test_random_sequences_lose_no_block, 0, 5);
     tcase_add_test(tcase, test_csv_returns_to_where_it_began);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 #include "metrics.h"
 #include "metrics_comm.h"
 #include "metrics_time.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -409,9 +410,5 @@ int main(void)
     tcase_add_test(tcase, test_memory_is_held_against_the_smallest_gpu);
     tcase_add_test(tcase, test_reason_names_collective_and_links);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -4,10 +4,10 @@
  * tied embeddings, parallel blocks, windows, experts, head dimensions that aren't hidden /
  * heads. */
 #include "model.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const ModelOptions bf16 = {.micro_batch = 2,
@@ -400,9 +400,5 @@ int main(void)
     TCase *tcase = tcase_create("model_families");
     add_tests(tcase);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

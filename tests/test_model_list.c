@@ -4,6 +4,7 @@
  * told; and random damage, which never crashes. */
 #include "error.h"
 #include "model.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
@@ -292,9 +293,5 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     add_tests(tcase);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

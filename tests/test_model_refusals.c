@@ -4,6 +4,7 @@
  * error of one line or a model, never a crash. */
 #include "error.h"
 #include "model.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
@@ -203,9 +204,5 @@ int main(void)
     tcase_add_loop_test(tcase, test_read_too, 0, G_N_ELEMENTS(read_too));
     tcase_add_loop_test(tcase, test_random_damage, 0, 20);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 #include "error.h"
 #include "nccl_fit.h"
 #include "nccl_write.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
@@ -329,9 +330,5 @@ int main(void)
     Suite *suite = suite_create("nccl");
     suite_add_tcase(suite, fit_case());
     suite_add_tcase(suite, use_case());
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

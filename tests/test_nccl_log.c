@@ -3,10 +3,10 @@
 #include "constants.h"
 #include "error.h"
 #include "nccl_rows.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static char *directory;
@@ -222,9 +222,5 @@ int main(void)
 {
     Suite *suite = suite_create("nccl_log");
     suite_add_tcase(suite, log_case());
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

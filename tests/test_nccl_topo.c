@@ -3,6 +3,7 @@
  * neither become node types; what is broken is refused with its line. */
 #include "error.h"
 #include "nccl_topo.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
@@ -214,9 +215,5 @@ int main(void)
     tcase_add_loop_test(tcase, a_broken_file_is_refused, 0, G_N_ELEMENTS(bad));
     tcase_add_test(tcase, pairs_of_gpus_are_not_modelled);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -3,8 +3,9 @@
  * torch.optim's foreach, and traffic of the fused and multi-tensor kernels. */
 #include "optimizer.h"
 
+#include "suite_run.h"
+
 #include <check.h>
-#include <stdlib.h>
 
 /* Bytes of fp32 state of a 1000 x 2000 matrix, and of a 5000-element vector. */
 static const struct {
@@ -176,9 +177,5 @@ int main(void)
     tcase_add_test(tcase, test_launches);
     tcase_add_loop_test(tcase, test_every_implementation, 0, N_OPTIMIZERS);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

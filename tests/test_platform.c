@@ -5,6 +5,7 @@
 #include "error.h"
 #include "sim.h"
 #include "sim_engine.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
@@ -434,9 +435,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite());
 }

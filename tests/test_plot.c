@@ -4,6 +4,7 @@
 #include "plot.h"
 
 #include "error.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
@@ -263,10 +264,7 @@ static Suite *plot_suite(void)
 int main(void)
 {
     folder = g_dir_make_tmp("zerosim-plot-XXXXXX", NULL);
-    SRunner *runner = srunner_create(plot_suite());
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    const int status = suite_run(plot_suite());
     static const char *const names[] = {"curve.jsonl", "results.csv", "bad"};
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
         g_autofree char *path = g_build_filename(folder, names[i], NULL);
@@ -274,5 +272,5 @@ int main(void)
     }
     g_rmdir(folder);
     g_free(folder);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return status;
 }

@@ -4,10 +4,10 @@
 #include "pool.h"
 
 #include "error.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -107,9 +107,5 @@ int main(void)
     tcase_add_test(tests, test_an_error_stops_the_pool);
     tcase_add_test(tests, test_no_jobs);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include "cmd_compare_best.h"
 #include "error.h"
 #include "report.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
@@ -343,9 +344,5 @@ int main(void)
     tcase_add_test(tcase, test_each_kind_of_gpu_has_its_profile);
     tcase_add_test(tcase, test_best_is_no_slower_than_any_choice);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -3,9 +3,9 @@
  * file's facts say, and that what is shared in the machine is shared here and nothing else. How
  * nodes meet is test_fabrics.c's subject. */
 #include "profile.h"
+#include "suite_run.h"
 #include "transfer_fixture.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define GIGA 1e9
@@ -332,9 +332,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite());
 }

@@ -5,10 +5,10 @@
 #include "profile.h"
 #include "profile_derive.h"
 #include "profile_roofline.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static char *folder, *file;
@@ -220,9 +220,5 @@ int main(void)
     tcase_add_loop_test(tcase, test_malformed, 0, G_N_ELEMENTS(malformed));
     tcase_add_test(tcase, test_derived);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

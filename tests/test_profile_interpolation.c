@@ -6,11 +6,11 @@
 #include "calibrate/plan.h"
 #include "profile.h"
 #include "profile_check.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define N_SMS 132
@@ -117,9 +117,5 @@ int main(void)
     tcase_add_loop_test(tcase, test_probes, 0, G_N_ELEMENTS(rows));
     tcase_set_timeout(tcase, 60);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -6,11 +6,11 @@
 #include "profile_check.h"
 #include "profile_derive.h"
 #include "profile_roofline.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static char *folder, *file;
@@ -367,9 +367,5 @@ int main(void)
     tcase_add_test(tcase, test_derived);
     tcase_add_test(tcase, test_derived_needs_measurements);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include "report_formats.h"
 
 #include "error.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -345,9 +346,5 @@ int main(void)
     tcase_add_test(tcase, test_unknown_names_are_usage_errors);
     tcase_add_test(tcase, test_cost_follows_from_the_price);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -3,9 +3,9 @@
  * a platform's file may say is test_platform.c's subject, the installed node types are
  * test_presets.c's. */
 #include "sim.h"
+#include "suite_run.h"
 #include "transfer_fixture.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static char *shipped(const char *base)
@@ -207,9 +207,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite());
 }

@@ -2,6 +2,8 @@
 /* The list of ops: what waits for what, which waits are kept, and what a valid list is. */
 #include "schedule.h"
 
+#include "suite_run.h"
+
 #include <check.h>
 #include <string.h>
 
@@ -198,9 +200,5 @@ int main(void)
     tcase_add_test(tcase, test_empty_block);
     tcase_add_test(tcase, test_compute_sums_kernels);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
 /* Time in a replay: streams, waits, steady steps, and what goes wrong. Each schedule is small
  * enough to add up by hand. */
 #include "sim_fixture.h"
+#include "suite_run.h"
 
 START_TEST(compute_adds_up)
 {
@@ -268,9 +269,5 @@ int main(void)
     Suite *suite = suite_create("sim");
     suite_add_tcase(suite, stream_case());
     suite_add_tcase(suite, failure_case());
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

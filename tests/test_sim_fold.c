@@ -2,6 +2,7 @@
 /* Short cuts of a replay against the replay without: random jobs give the same times either
  * way. */
 #include "random_job.h"
+#include "suite_run.h"
 
 static void assert_equal_times(const Timeline *folded, const Timeline *whole, const Job *job)
 {
@@ -104,9 +105,5 @@ int main(void)
     tcase_add_test(tcase, equal_groups_are_simulated_once);
     tcase_add_test(tcase, speed_tells_ranks_apart);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

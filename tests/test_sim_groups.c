@@ -2,6 +2,7 @@
 /* Communicators in a replay: groups that run independently, communicators that run at once, and
  * what they share. */
 #include "sim_fixture.h"
+#include "suite_run.h"
 
 #define GIB ((gint64)1 << 30)
 
@@ -210,9 +211,5 @@ int main(void)
     tcase_add_test(tcase, groups_may_be_unequal);
     tcase_add_test(tcase, a_root_is_a_member_of_its_group);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

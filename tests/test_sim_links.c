@@ -2,6 +2,7 @@
 /* Collectives in a replay: the time of one alone, links that flows share, and the bytes that
  * links carry. */
 #include "sim_fixture.h"
+#include "suite_run.h"
 
 /* Each direction of the ring carries half of the gathered bytes, at 1 GB/s if it were alone. */
 START_TEST(two_flows_over_one_link_take_twice_as_long)
@@ -147,9 +148,5 @@ int main(void)
 {
     Suite *suite = suite_create("sim_links");
     suite_add_tcase(suite, link_case());
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

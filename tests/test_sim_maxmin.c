@@ -3,8 +3,9 @@
  * test_sim_fold.c's. */
 #include "sim_maxmin.h"
 
+#include "suite_run.h"
+
 #include <check.h>
-#include <stdlib.h>
 
 static const int first[] = {0}, second[] = {1}, both[] = {0, 1}, twice[] = {0, 0};
 
@@ -55,9 +56,5 @@ int main(void)
     tcase_add_test(tcase, a_link_may_be_crossed_twice);
     tcase_add_test(tcase, nothing_takes_no_time);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

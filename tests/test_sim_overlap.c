@@ -2,6 +2,7 @@
 /* Kernels beside collectives in a replay: what they lose, and when; and kernels that wait for
  * the host. */
 #include "sim_fixture.h"
+#include "suite_run.h"
 
 #define GIB ((gint64)1 << 30)
 
@@ -303,9 +304,5 @@ int main(void)
     Suite *suite = suite_create("sim_overlap");
     suite_add_tcase(suite, interference_case());
     suite_add_tcase(suite, host_case());
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -3,6 +3,8 @@
  */
 #include "timeline.h"
 
+#include "suite_run.h"
+
 #include <check.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -88,9 +90,5 @@ int main(void)
     tcase_add_test(tcase, a_child_fills_it);
     tcase_add_test(tcase, the_last_rank_is_the_lowest_of_equals);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
 /* How experiments and framework defaults resolve into one plain struct: batch arithmetic,
  * precisions, optimizers, comparisons, and that what isn't modelled or contradicts itself is a
  * one-line error. */
+#include "suite_run.h"
 #include "training_fixture.h"
 
 #include <stdlib.h>
@@ -473,9 +474,5 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     add_tests(tcase);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* How ds_config.json and [deepspeed] members resolve: DeepSpeed's defaults, batch rule,
  * precedence, "auto" values, and one line for each thing that is wrong or not modelled. */
+#include "suite_run.h"
 #include "training_fixture.h"
-
-#include <stdlib.h>
 
 #define STAGE(n) "\"zero_optimization\": {\"stage\": " #n "}"
 #define STAGE2 "\"zero_optimization\": {\"stage\": 2}"
@@ -461,9 +460,5 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     add_tests(tcase);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

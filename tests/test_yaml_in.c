@@ -4,6 +4,7 @@
 #include "yaml_in.h"
 
 #include "error.h"
+#include "suite_run.h"
 
 #include <check.h>
 #include <glib/gstdio.h>
@@ -179,9 +180,5 @@ int main(void)
     tcase_add_loop_test(tcase, test_malformed, 0, G_N_ELEMENTS(malformed));
     tcase_add_test(tcase, test_depth);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -2,8 +2,9 @@
 /* Tables and outcomes from text. */
 #include "validate_inputs.h"
 
+#include "suite_run.h"
+
 #include <glib/gstdio.h>
-#include <stdlib.h>
 
 static char *directory;
 
@@ -54,10 +55,7 @@ static void directory_remove(void)
 int validate_inputs_run(Suite *suite)
 {
     directory = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    const int n_failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    const int status = suite_run(suite);
     directory_remove();
-    return n_failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return status;
 }
