@@ -54,9 +54,9 @@ static const Knob knobs[] = {
      * channels are normalised: mean and variance each, and 53 counters. */
     {DDP, "ddp.bucket_cap_mb=1e6", knob_n_collectives, COLLECTIVE_ALL_REDUCE, 0, 1 - 13},
     {DDP, "ddp.bucket_cap_mb=25", knob_first_bytes, COLLECTIVE_ALL_REDUCE, 0,
-     4 * (768 + C_FC + 2 * 768 + ATTN_C_PROJ + 768 * 2304.0)},
+     4 * (C_FC + 2 * 768 + ATTN_C_PROJ + 2304 + 768 * 2304.0)},
     {DDP, "ddp.first_bucket_bytes=1", knob_first_bytes, COLLECTIVE_ALL_REDUCE, 0,
-     -4 * (768 + 768 * 3072.0)},
+     -4 * (2 * 768 + 768 * 3072.0)},
     {RESNET, "ddp.broadcast_buffers=false", knob_payload_bytes, COLLECTIVE_BROADCAST, 0,
      -(4 * 2 * 26560 + 8 * 53)},
     {DDP, "ddp.static_graph=true", knob_n_collectives, COLLECTIVE_ALL_REDUCE, 0, 0},
