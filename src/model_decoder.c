@@ -352,13 +352,44 @@ static void head(ModelBuild *build, const Decoder *d)
     layer_loss_metrics(build, d->vocabulary, d->n_loss_metrics);
 }
 
-gboolean decoder_read_activation(ModelBuild *build, const char *key, const char *standard,
-                                 Decoder *d, GError **error)
+static gboolean read_sizes(ModelBuild *build, const DecoderMembers *members, Decoder *d,
+                           GError **error)
 {
-    const char *name = standard;
-    if (!json_in_string(&build->config, key, FALSE, &name, error))
+    if (!model_read_size(build, members->hidden, &d->hidden, error) ||
+        !model_read_layers(build, members->layers, &d->layers, error) ||
+        !model_read_size(build, members->heads, &d->heads, error) ||
+        !model_check_heads(build, members->hidden, d->hidden, members->heads, d->heads, error))
         return FALSE;
-    d->activation = activation_find(build, key, name, error);
+    d->kv_heads = d->heads;
+    d->head_dim = d->hidden / d->heads;
+    if (!members->inner_required)
+        d->inner = 4 * d->hidden;
+    return (!members->inner || model_read_size(build, members->inner, &d->inner, error)) &&
+           model_read_size(build, "vocab_size", &d->vocabulary, error) &&
+           (!members->positions ||
+            model_read_size(build, members->positions, &d->positions, error));
+}
+
+static gboolean read_dropout(ModelBuild *build, const char *key, double *value, GError **error)
+{
+    return !key || model_read_dropout(build, key, value, error);
+}
+
+gboolean decoder_read_members(ModelBuild *build, const DecoderMembers *members, Decoder *d,
+                              GError **error)
+{
+    const char *name = members->standard_activation;
+    if (!read_sizes(build, members, d, error) ||
+        !read_dropout(build, members->embedding_dropout, &d->embedding_dropout, error) ||
+        !read_dropout(build, members->attention_dropout, &d->attention_dropout, error) ||
+        !read_dropout(build, members->residual_dropout, &d->residual_dropout, error) ||
+        !json_in_bool(&build->config, "tie_word_embeddings", FALSE, &d->tied, error))
+        return FALSE;
+    if (!members->activation)
+        return TRUE;
+    if (!json_in_string(&build->config, members->activation, FALSE, &name, error))
+        return FALSE;
+    d->activation = activation_find(build, members->activation, name, error);
     return d->activation != NULL;
 }
 

@@ -82,11 +82,21 @@ typedef struct {
     const Activation *activation; /* NULL: silu, gated */
 } Decoder;
 
+/* What a family's config.json calls the members that most decoders have; NULL: it has none. */
+typedef struct {
+    const char *hidden, *layers, *heads; /* required, as is vocab_size */
+    const char *inner, *positions;
+    gboolean inner_required; /* else it is 4 x hidden when the file says nothing */
+    const char *embedding_dropout, *attention_dropout, *residual_dropout;
+    const char *activation, *standard_activation;
+} DecoderMembers;
+
 /* Parameters, layers and facts of the whole. `d` is complete, the sequence resolved. */
 void decoder_build(ModelBuild *build, const Decoder *d);
-/* The member names it, else it is `standard`. */
-gboolean decoder_read_activation(ModelBuild *build, const char *key, const char *standard,
-                                 Decoder *d, GError **error);
+/* Those members and tie_word_embeddings; `d` holds what counts where the file says nothing.
+ * Each head has keys and values of its own, until the family says otherwise. */
+gboolean decoder_read_members(ModelBuild *build, const DecoderMembers *members, Decoder *d,
+                              GError **error);
 /* A class named …ForCausalLM has the prefix and the head, any other neither. */
 gboolean decoder_read_architecture(ModelBuild *build, const ModelFamily *family,
                                    const char *prefix, const char *head, Decoder *d,

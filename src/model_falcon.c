@@ -22,24 +22,6 @@ static const char *either(const ModelBuild *build, const char *key, const char *
                                                                                     : key;
 }
 
-static gboolean read_sizes(ModelBuild *build, const char *hidden, const char *layers,
-                           const char *heads, Decoder *d, GError **error)
-{
-    if (!model_read_size(build, hidden, &d->hidden, error) ||
-        !model_read_layers(build, layers, &d->layers, error) ||
-        !model_read_size(build, heads, &d->heads, error) ||
-        !model_check_heads(build, hidden, d->hidden, heads, d->heads, error) ||
-        !model_read_size(build, "vocab_size", &d->vocabulary, error) ||
-        !json_in_bool(&build->config, "tie_word_embeddings", FALSE, &d->tied, error) ||
-        !model_read_dropout(build, "attention_dropout", &d->attention_dropout, error) ||
-        !model_read_dropout(build, "hidden_dropout", &d->residual_dropout, error))
-        return FALSE;
-    d->kv_heads = d->heads;
-    d->head_dim = d->hidden / d->heads;
-    d->inner = 4 * d->hidden;
-    return TRUE;
-}
-
 static gboolean bloom_build(ModelBuild *build, GError **error)
 {
     /* BloomGelu is one compiled kernel each way */
@@ -60,12 +42,15 @@ static gboolean bloom_build(ModelBuild *build, GError **error)
                  .biased = TRUE,
                  .softmax_fp32 = TRUE,
                  .activation = &gelu};
+    const DecoderMembers members = {.hidden = either(build, "hidden_size", "n_embed"),
+                                    .layers = either(build, "n_layer", "num_hidden_layers"),
+                                    .heads = either(build, "n_head", "num_attention_heads"),
+                                    .positions = "seq_length",
+                                    .attention_dropout = "attention_dropout",
+                                    .residual_dropout = "hidden_dropout"};
     if (!decoder_read_architecture(build, &model_family_bloom, "transformer.", "lm_head", &d,
                                    error) ||
-        !read_sizes(build, either(build, "hidden_size", "n_embed"),
-                    either(build, "n_layer", "num_hidden_layers"),
-                    either(build, "n_head", "num_attention_heads"), &d, error) ||
-        !model_read_size(build, "seq_length", &d.positions, error) ||
+        !decoder_read_members(build, &members, &d, error) ||
         !decoder_resolve_sequence(build, &d, error))
         return FALSE;
     decoder_build(build, &d);
@@ -160,15 +145,19 @@ static gboolean falcon_build(ModelBuild *build, GError **error)
                  .positions = 2048,
                  .tied = TRUE,
                  .softmax_fp32 = TRUE};
+    const DecoderMembers members = {.hidden = "hidden_size",
+                                    .layers = either(build, "num_hidden_layers", "n_layer"),
+                                    .heads = either(build, "num_attention_heads", "n_head"),
+                                    .inner = "ffn_hidden_size",
+                                    .positions = "max_position_embeddings",
+                                    .attention_dropout = "attention_dropout",
+                                    .residual_dropout = "hidden_dropout",
+                                    .activation = "activation",
+                                    .standard_activation = "gelu"};
     if (!decoder_read_architecture(build, &model_family_falcon, "transformer.", "lm_head", &d,
                                    error) ||
-        !read_sizes(build, "hidden_size", either(build, "num_hidden_layers", "n_layer"),
-                    either(build, "num_attention_heads", "n_head"), &d, error) ||
-        !falcon_read_structure(build, &d, error) ||
-        !model_read_size(build, "ffn_hidden_size", &d.inner, error) ||
-        !model_read_size(build, "max_position_embeddings", &d.positions, error) ||
-        !decoder_read_activation(build, "activation", "gelu", &d, error) ||
-        !decoder_resolve_sequence(build, &d, error))
+        !decoder_read_members(build, &members, &d, error) ||
+        !falcon_read_structure(build, &d, error) || !decoder_resolve_sequence(build, &d, error))
         return FALSE;
     build->model->buffer_bytes = 4 * (d.rotated / 2); /* inv_freq */
     decoder_build(build, &d);

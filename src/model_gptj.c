@@ -58,26 +58,22 @@ static gboolean read_attention_types(ModelBuild *build, Decoder *d, GError **err
 
 static gboolean gpt_neo_read(ModelBuild *build, Decoder *d, GError **error)
 {
-    if (!model_read_size(build, "hidden_size", &d->hidden, error) ||
-        !model_read_layers(build, "num_layers", &d->layers, error) ||
-        !model_read_size(build, "num_heads", &d->heads, error) ||
-        !model_check_heads(build, "hidden_size", d->hidden, "num_heads", d->heads, error) ||
-        !model_read_size(build, "vocab_size", &d->vocabulary, error) ||
-        !model_read_size(build, "max_position_embeddings", &d->positions, error) ||
+    static const DecoderMembers members = {.hidden = "hidden_size",
+                                           .layers = "num_layers",
+                                           .heads = "num_heads",
+                                           .inner = "intermediate_size",
+                                           .positions = "max_position_embeddings",
+                                           .embedding_dropout = "embed_dropout",
+                                           .attention_dropout = "attention_dropout",
+                                           .residual_dropout = "resid_dropout",
+                                           .activation = "activation_function",
+                                           .standard_activation = "gelu_new"};
+    if (!decoder_read_members(build, &members, d, error) ||
         !model_read_size(build, "window_size", &d->window, error) ||
-        !model_read_dropout(build, "embed_dropout", &d->embedding_dropout, error) ||
-        !model_read_dropout(build, "attention_dropout", &d->attention_dropout, error) ||
-        !model_read_dropout(build, "resid_dropout", &d->residual_dropout, error) ||
-        !json_in_bool(&build->config, "tie_word_embeddings", FALSE, &d->tied, error) ||
-        !decoder_read_activation(build, "activation_function", "gelu_new", d, error) ||
         !read_attention_types(build, d, error))
         return FALSE;
-    d->inner = 4 * d->hidden;
-    d->kv_heads = d->heads;
-    d->head_dim = d->hidden / d->heads;
     d->position_rows = d->positions;
-    return model_read_size(build, "intermediate_size", &d->inner, error) &&
-           decoder_resolve_sequence(build, d, error);
+    return decoder_resolve_sequence(build, d, error);
 }
 
 static gboolean gpt_neo_build(ModelBuild *build, GError **error)
@@ -135,25 +131,21 @@ static const DecoderRow gptj_rows[] = {
 
 static gboolean gptj_read(ModelBuild *build, Decoder *d, GError **error)
 {
-    if (!model_read_size(build, "n_embd", &d->hidden, error) ||
-        !model_read_layers(build, "n_layer", &d->layers, error) ||
-        !model_read_size(build, "n_head", &d->heads, error) ||
-        !model_check_heads(build, "n_embd", d->hidden, "n_head", d->heads, error) ||
-        !model_read_size(build, "vocab_size", &d->vocabulary, error) ||
-        !model_read_size(build, "n_positions", &d->positions, error) ||
-        !model_read_dropout(build, "embd_pdrop", &d->embedding_dropout, error) ||
-        !model_read_dropout(build, "attn_pdrop", &d->attention_dropout, error) ||
-        !model_read_dropout(build, "resid_pdrop", &d->residual_dropout, error) ||
-        !json_in_bool(&build->config, "tie_word_embeddings", FALSE, &d->tied, error) ||
-        !decoder_read_activation(build, "activation_function", "gelu_new", d, error))
+    static const DecoderMembers members = {.hidden = "n_embd",
+                                           .layers = "n_layer",
+                                           .heads = "n_head",
+                                           .inner = "n_inner",
+                                           .positions = "n_positions",
+                                           .embedding_dropout = "embd_pdrop",
+                                           .attention_dropout = "attn_pdrop",
+                                           .residual_dropout = "resid_pdrop",
+                                           .activation = "activation_function",
+                                           .standard_activation = "gelu_new"};
+    if (!decoder_read_members(build, &members, d, error))
         return FALSE;
-    d->inner = 4 * d->hidden;
-    d->kv_heads = d->heads;
-    d->head_dim = d->hidden / d->heads;
     d->rotated = MIN(64, d->head_dim);
     return json_in_int(&build->config, "rotary_dim", FALSE, 1, d->head_dim, &d->rotated,
                        error) &&
-           model_read_size(build, "n_inner", &d->inner, error) &&
            decoder_resolve_sequence(build, d, error);
 }
 
@@ -222,28 +214,25 @@ static const DecoderRow gpt_neox_rows[] = {{MODULE_ATTENTION_NORM, "input_layern
 
 static gboolean gpt_neox_read(ModelBuild *build, Decoder *d, GError **error)
 {
+    static const DecoderMembers members = {.hidden = "hidden_size",
+                                           .layers = "num_hidden_layers",
+                                           .heads = "num_attention_heads",
+                                           .inner = "intermediate_size",
+                                           .inner_required = TRUE,
+                                           .positions = "max_position_embeddings",
+                                           .attention_dropout = "attention_dropout",
+                                           .residual_dropout = "hidden_dropout",
+                                           .activation = "hidden_act",
+                                           .standard_activation = "gelu"};
     const JsonIn *in = &build->config;
     double part = 0.25;
-    if (!model_read_size(build, "hidden_size", &d->hidden, error) ||
-        !model_read_layers(build, "num_hidden_layers", &d->layers, error) ||
-        !model_read_size(build, "num_attention_heads", &d->heads, error) ||
-        !model_check_heads(build, "hidden_size", d->hidden, "num_attention_heads", d->heads,
-                           error) ||
-        !model_read_size(build, "intermediate_size", &d->inner, error) ||
-        !model_read_size(build, "vocab_size", &d->vocabulary, error) ||
-        !model_read_size(build, "max_position_embeddings", &d->positions, error) ||
+    if (!decoder_read_members(build, &members, d, error) ||
         !json_in_double(in, "rotary_pct", FALSE, 0, 1, &part, error) ||
         !json_in_bool(in, "use_parallel_residual", FALSE, &d->parallel, error) ||
-        !json_in_bool(in, "attention_bias", FALSE, &d->qkv_bias, error) ||
-        !json_in_bool(in, "tie_word_embeddings", FALSE, &d->tied, error) ||
-        !model_read_dropout(build, "attention_dropout", &d->attention_dropout, error) ||
-        !model_read_dropout(build, "hidden_dropout", &d->residual_dropout, error) ||
-        !decoder_read_activation(build, "hidden_act", "gelu", d, error))
+        !json_in_bool(in, "attention_bias", FALSE, &d->qkv_bias, error))
         return FALSE;
     d->out_bias = d->qkv_bias;
     d->embedding_dropout = d->residual_dropout;
-    d->kv_heads = d->heads;
-    d->head_dim = d->hidden / d->heads;
     d->rotated = (gint64)((double)d->head_dim * part);
     return decoder_resolve_sequence(build, d, error);
 }

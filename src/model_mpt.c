@@ -87,22 +87,18 @@ static gboolean read_norm(ModelBuild *build, Decoder *d, GError **error)
 
 static gboolean mpt_read(ModelBuild *build, Decoder *d, GError **error)
 {
+    static const DecoderMembers members = {.hidden = "d_model",
+                                           .layers = "n_layers",
+                                           .heads = "n_heads",
+                                           .embedding_dropout = "emb_pdrop",
+                                           .residual_dropout = "resid_pdrop"};
     double ratio = 4;
-    if (!model_read_size(build, "d_model", &d->hidden, error) ||
-        !model_read_layers(build, "n_layers", &d->layers, error) ||
-        !model_read_size(build, "n_heads", &d->heads, error) ||
-        !model_check_heads(build, "d_model", d->hidden, "n_heads", d->heads, error) ||
+    if (!decoder_read_members(build, &members, d, error) ||
         !json_in_double(&build->config, "expansion_ratio", FALSE, 1.0 / 64, 64, &ratio,
                         error) ||
-        !model_read_size(build, "vocab_size", &d->vocabulary, error) ||
-        !read_positions(build, d, error) ||
-        !model_read_dropout(build, "emb_pdrop", &d->embedding_dropout, error) ||
-        !model_read_dropout(build, "resid_pdrop", &d->residual_dropout, error) ||
-        !json_in_bool(&build->config, "tie_word_embeddings", FALSE, &d->tied, error) ||
-        !read_norm(build, d, error) || !read_attention(build, d, error))
+        !read_positions(build, d, error) || !read_norm(build, d, error) ||
+        !read_attention(build, d, error))
         return FALSE;
-    d->kv_heads = d->heads;
-    d->head_dim = d->hidden / d->heads;
     d->inner = MAX((gint64)(ratio * (double)d->hidden), 1);
     d->activation = activation_find(build, "ffn_config", "gelu", error);
     return d->activation && decoder_resolve_sequence(build, d, error);

@@ -25,8 +25,7 @@ static gboolean opt_read_structure(ModelBuild *build, Decoder *d, GError **error
     if (!json_in_bool(&build->config, "do_layer_norm_before", FALSE, &norm_before, error) ||
         !json_in_bool(&build->config, "_remove_final_layer_norm", FALSE, &no_final_norm,
                       error) ||
-        !json_in_bool(&build->config, "enable_bias", FALSE, &bias, error) ||
-        !json_in_bool(&build->config, "tie_word_embeddings", FALSE, &d->tied, error))
+        !json_in_bool(&build->config, "enable_bias", FALSE, &bias, error))
         return FALSE;
     d->post_norm = !norm_before;
     d->final_norm = norm_before && !no_final_norm ? "final_layer_norm" : NULL;
@@ -36,21 +35,19 @@ static gboolean opt_read_structure(ModelBuild *build, Decoder *d, GError **error
 
 static gboolean opt_read(ModelBuild *build, Decoder *d, GError **error)
 {
-    if (!model_read_size(build, "hidden_size", &d->hidden, error) ||
-        !model_read_layers(build, "num_hidden_layers", &d->layers, error) ||
-        !model_read_size(build, "num_attention_heads", &d->heads, error) ||
-        !model_check_heads(build, "hidden_size", d->hidden, "num_attention_heads", d->heads,
-                           error) ||
-        !model_read_size(build, "ffn_dim", &d->inner, error) ||
-        !model_read_size(build, "vocab_size", &d->vocabulary, error) ||
-        !model_read_size(build, "max_position_embeddings", &d->positions, error) ||
-        !model_read_dropout(build, "dropout", &d->residual_dropout, error) ||
-        !model_read_dropout(build, "attention_dropout", &d->attention_dropout, error) ||
-        !decoder_read_activation(build, "activation_function", "relu", d, error) ||
+    static const DecoderMembers members = {.hidden = "hidden_size",
+                                           .layers = "num_hidden_layers",
+                                           .heads = "num_attention_heads",
+                                           .inner = "ffn_dim",
+                                           .inner_required = TRUE,
+                                           .positions = "max_position_embeddings",
+                                           .attention_dropout = "attention_dropout",
+                                           .residual_dropout = "dropout",
+                                           .activation = "activation_function",
+                                           .standard_activation = "relu"};
+    if (!decoder_read_members(build, &members, d, error) ||
         !opt_read_structure(build, d, error))
         return FALSE;
-    d->kv_heads = d->heads;
-    d->head_dim = d->hidden / d->heads;
     d->position_rows = d->positions + OFFSET;
     d->embedding_width = d->hidden;
     if (!model_read_size(build, "word_embed_proj_dim", &d->embedding_width, error))
@@ -120,24 +117,21 @@ static const DecoderRow phi_rows[] = {{MODULE_Q, "self_attn.q_proj"},
 
 static gboolean phi_read(ModelBuild *build, Decoder *d, GError **error)
 {
+    static const DecoderMembers members = {.hidden = "hidden_size",
+                                           .layers = "num_hidden_layers",
+                                           .heads = "num_attention_heads",
+                                           .inner = "intermediate_size",
+                                           .inner_required = TRUE,
+                                           .positions = "max_position_embeddings",
+                                           .embedding_dropout = "embd_pdrop",
+                                           .attention_dropout = "attention_dropout",
+                                           .residual_dropout = "resid_pdrop",
+                                           .activation = "hidden_act",
+                                           .standard_activation = "gelu_new"};
     double part = 0.5;
-    if (!model_read_size(build, "hidden_size", &d->hidden, error) ||
-        !model_read_layers(build, "num_hidden_layers", &d->layers, error) ||
-        !model_read_size(build, "num_attention_heads", &d->heads, error) ||
-        !model_check_heads(build, "hidden_size", d->hidden, "num_attention_heads", d->heads,
-                           error) ||
-        !model_read_size(build, "intermediate_size", &d->inner, error) ||
-        !model_read_size(build, "vocab_size", &d->vocabulary, error) ||
-        !model_read_size(build, "max_position_embeddings", &d->positions, error) ||
-        !json_in_double(&build->config, "partial_rotary_factor", FALSE, 0, 1, &part, error) ||
-        !json_in_bool(&build->config, "tie_word_embeddings", FALSE, &d->tied, error) ||
-        !model_read_dropout(build, "embd_pdrop", &d->embedding_dropout, error) ||
-        !model_read_dropout(build, "resid_pdrop", &d->residual_dropout, error) ||
-        !model_read_dropout(build, "attention_dropout", &d->attention_dropout, error) ||
-        !decoder_read_activation(build, "hidden_act", "gelu_new", d, error))
+    if (!decoder_read_members(build, &members, d, error) ||
+        !json_in_double(&build->config, "partial_rotary_factor", FALSE, 0, 1, &part, error))
         return FALSE;
-    d->kv_heads = d->heads;
-    d->head_dim = d->hidden / d->heads;
     d->rotated = (gint64)((double)d->head_dim * part);
     return model_read_size(build, "num_key_value_heads", &d->kv_heads, error) &&
            model_check_heads(build, "num_attention_heads", d->heads, "num_key_value_heads",
