@@ -169,7 +169,8 @@ void layer_residual(ModelBuild *build, const char *name, gint64 width);
 void layer_cross_entropy(ModelBuild *build, gint64 vocabulary);
 /* The same in one kernel that keeps the logits alone (flash-attn's). */
 void layer_fused_cross_entropy(ModelBuild *build, gint64 vocabulary);
-/* The loss just appended is computed `n` times more, without gradient: metrics of training. */
+/* The loss just appended is computed `n` times more, after backward and without gradient:
+ * metrics of training. */
 void layer_loss_metrics(ModelBuild *build, gint64 vocabulary, int n);
 /* Of `rows` tokens or sequences with `width` classes, without a copy of the logits in fp32. */
 void layer_class_cross_entropy(ModelBuild *build, gint64 rows, gint64 width);

@@ -456,16 +456,24 @@ void layer_fused_cross_entropy(ModelBuild *build, gint64 vocabulary)
     layer->backward_temporary_bytes = e * logits;
 }
 
+/* Composer's trainer (_train_microbatch): after backward, from the logits, which it keeps as the
+ * model's output until then, by cross entropies that autocast computes in fp32. The first
+ * layer's backward is the last. */
 void layer_loss_metrics(ModelBuild *build, gint64 vocabulary, int n)
 {
-    Layer *loss = layer_last(build);
+    if (n == 0)
+        return;
+    const guint head = build->model->layers->len - 2;
+    Layer *logits = g_ptr_array_index(build->model->layers, head);
+    Layer *last = g_ptr_array_index(build->model->layers, 0);
+    const gint64 numel = build->tokens * vocabulary, e = dtype_bytes(build->linear);
     for (int i = 0; i < n; i++)
         layer_run(
-            loss->forward,
+            last->backward,
             (Kernel){KERNEL_CROSS_ENTROPY_FORWARD, build->linear, {build->tokens, vocabulary}});
-    if (n > 0) /* logits and log-softmax in fp32 */
-        loss->forward_temporary_bytes =
-            MAX(loss->forward_temporary_bytes, 8 * build->tokens * vocabulary);
+    logits->saved_bytes -= e * numel;
+    last->saved_bytes += e * numel;
+    last->backward_temporary_bytes = MAX(last->backward_temporary_bytes, 8 * numel);
 }
 
 /* Autograd keeps the log-softmax; autocast computes it in fp32. */

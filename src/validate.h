@@ -26,6 +26,7 @@ typedef struct {
     const char *quantity, *unit; /* static */
     double predicted, measured;  /* NAN: none */
     gboolean used_for_fit;
+    gboolean too_large; /* it ran, and is predicted not to fit in memory */
     char *assumed; /* what the row doesn't say, joined by "; "; "": nothing */
     char *reason;  /* why there is no prediction; "": there is one */
     /* what errors are grouped by */

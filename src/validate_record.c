@@ -57,6 +57,7 @@ json_t *outcome_record(const Outcome *outcome)
     json_object_set_new(record, "unit", json_string(outcome->unit));
     json_object_set_new(record, "n_gpus", json_integer(outcome->n_gpus));
     json_object_set_new(record, "used_for_fit", json_boolean(outcome->used_for_fit));
+    json_object_set_new(record, "too_large", json_boolean(outcome->too_large));
     for (gsize i = 0; i < G_N_ELEMENTS(texts); i++)
         json_object_set_new(record, texts[i].name,
                             json_string(G_STRUCT_MEMBER(char *, outcome, texts[i].offset)));
@@ -81,6 +82,7 @@ Outcome *outcome_from_record(const json_t *record)
     Outcome *outcome = outcome_new(kind, "", quantities[q].quantity, quantities[q].unit);
     outcome->n_gpus = (int)json_integer_value(json_object_get(record, "n_gpus"));
     outcome->used_for_fit = json_is_true(json_object_get(record, "used_for_fit"));
+    outcome->too_large = json_is_true(json_object_get(record, "too_large"));
     for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
         const char *text = json_string_value(json_object_get(record, texts[i].name));
         char **member = &G_STRUCT_MEMBER(char *, outcome, texts[i].offset);

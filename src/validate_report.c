@@ -126,6 +126,26 @@ static void table_write_missed(const GPtrArray *outcomes, FILE *out)
     }
 }
 
+/* What ran must fit: a check of the memory that needs no measured peak. */
+static void table_write_too_large(const GPtrArray *outcomes, FILE *out)
+{
+    g_autoptr(GString) ids = g_string_new(NULL);
+    int n_steps = 0, n_too_large = 0;
+    for (guint i = 0; i < outcomes->len; i++) {
+        const Outcome *outcome = outcomes->pdata[i];
+        if (strcmp(outcome->quantity, "step_time_s") != 0 || !isfinite(outcome->predicted))
+            continue;
+        n_steps++;
+        if (!outcome->too_large)
+            continue;
+        n_too_large++;
+        g_string_append_printf(ids, "%s%s", ids->len > 0 ? ", " : ": ", outcome->id);
+    }
+    if (n_steps > 0)
+        fprintf(out, "Of %d steps that ran, %d are predicted not to fit in memory%s.\n",
+                n_steps, n_too_large, ids->str);
+}
+
 static void table_write_outcomes(const GPtrArray *outcomes, FILE *out)
 {
     for (int i = 0; i < validate_n_classes; i++)
@@ -135,6 +155,7 @@ static void table_write_outcomes(const GPtrArray *outcomes, FILE *out)
             "(positive: predicted too much);\ncoverage counts rows with a measured value; "
             "groups of fewer than %d predictions are not validated.\n",
             VALIDATED_MIN);
+    table_write_too_large(outcomes, out);
     table_write_missed(outcomes, out);
 }
 

@@ -27,6 +27,7 @@ G_STATIC_ASSERT(N_PARTS == N_PHASE_PARTS + N_KERNEL_CLASSES);
 
 typedef struct {
     double step_time_s, peak_bytes, part_s[N_PARTS];
+    gboolean fits;
 } Prediction;
 
 static void parts_predict(const Result *result, double part_s[N_PARTS])
@@ -55,6 +56,7 @@ static gboolean predict_with(ValidateCase *c, const char *checkpointing, Predict
         .step_time_s = result->step_time_s,
         .peak_bytes = (double)(result->memory.peak_bytes -
                                result->memory.by_category_at_peak[MEMORY_FRAMEWORK]),
+        .fits = result->memory.fits,
     };
     parts_predict(result, prediction->part_s);
     return TRUE;
@@ -83,6 +85,7 @@ static gboolean predict_mixed(ValidateCase *c, const StepRow *s, Prediction *pre
         return FALSE;
     prediction->step_time_s = (1 - frac) * none.step_time_s + frac * full.step_time_s;
     prediction->peak_bytes = (1 - frac) * none.peak_bytes + frac * full.peak_bytes;
+    prediction->fits = none.fits || full.fits; /* between the two */
     for (int i = 0; i < N_PARTS; i++)
         prediction->part_s[i] = (1 - frac) * none.part_s[i] + frac * full.part_s[i];
     return TRUE;
@@ -211,6 +214,7 @@ void validate_steps_row(const CsvRow *row, gboolean predict_it, GPtrArray *outco
         outcome->predicted = prediction.step_time_s;
     else if (error != NULL)
         outcome_fail(outcome, error);
+    outcome->too_large = isfinite(outcome->predicted) && !prediction.fits;
     if (s.peak_mem_GiB > 0)
         g_ptr_array_add(outcomes, further_outcome(outcome, &s, "peak_bytes", "B",
                                                   s.peak_mem_GiB * GIB, prediction.peak_bytes));

@@ -120,6 +120,7 @@ START_TEST(steps_become_predictions)
     ck_assert_str_eq(peak->quantity, "peak_bytes");
     ck_assert_double_eq(peak->measured, 0.5 * 1073741824);
     ck_assert_double_gt(peak->predicted, 16 * time->parameters); /* Adam's states and more */
+    ck_assert(!time->too_large);
     ck_assert_str_eq(time->source, "a");
     ck_assert_str_eq(time->stack, "pytorch");
 }
