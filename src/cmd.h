@@ -14,6 +14,10 @@ typedef struct {
     gboolean (*run)(int argc, char **argv, GError **error);
 } Command;
 
+/* Reads argv by the context's entries and by --help. `help`: what --help prints behind the
+ * command's example; NULL: it isn't asked for. */
+gboolean cmd_parse(GOptionContext *context, int argc, char **argv, char **help, GError **error);
+
 gboolean cmd_run(int argc, char **argv, GError **error);
 gboolean cmd_compare(int argc, char **argv, GError **error);
 gboolean cmd_schedule(int argc, char **argv, GError **error);

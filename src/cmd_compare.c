@@ -154,7 +154,7 @@ gboolean cmd_compare(int argc, char **argv, GError **error)
     if (!cmd_options_parse(&options, argc, argv, TRUE, own, error))
         return FALSE;
     if (options.help) {
-        printf(EXAMPLE "%s", options.help_text);
+        printf(EXAMPLE "%s", options.help);
         return TRUE;
     }
     if (!check_over(&over, &options, error))

@@ -16,7 +16,6 @@
 
 /* What the user asked for; NULL strings are defaults. */
 typedef struct {
-    gboolean help;
     char *format, *precision, *attention;
     gint64 micro_batch, sequence_length;
     char **names;
@@ -302,19 +301,16 @@ static gboolean arguments_parse(int argc, char **argv, Arguments *a, char **help
          "bf16, fp16, fp32, autocast-bf16, autocast-fp16, fp8 (bf16)", "NAME"},
         {"attention", 0, 0, G_OPTION_ARG_STRING, &a->attention,
          "eager, sdpa, flash2, cudnn (sdpa)", "NAME"},
-        {"help", 'h', 0, G_OPTION_ARG_NONE, &a->help, "show this help", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &a->names, NULL, "FILE|NAME"},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_help_enabled(context, FALSE);
     g_option_context_set_summary(
         context, "Describes a Hugging Face config.json, a layer list, or a shipped model by "
                  "name:\nparameters, floating-point operations and the activations of one "
                  "micro-batch.");
     g_option_context_add_main_entries(context, entries, NULL);
-    *help = g_option_context_get_help(context, TRUE, NULL);
-    return g_option_context_parse(context, &argc, &argv, error);
+    return cmd_parse(context, argc, argv, help, error);
 }
 
 gboolean cmd_model(int argc, char **argv, GError **error)
@@ -323,7 +319,7 @@ gboolean cmd_model(int argc, char **argv, GError **error)
     g_autofree char *help = NULL;
     if (!arguments_parse(argc, argv, &a, &help, error))
         return FALSE;
-    if (a.help) {
+    if (help) {
         printf(EXAMPLE "%s", help);
         return TRUE;
     }

@@ -14,10 +14,9 @@
     "nccl.calibration=ours.json\n\n"
 
 typedef struct {
-    gboolean help;
     char *platform, *name, *output, *collective, *gpus, *only_on;
     char **files;
-    char *help_text;
+    char *help;
 } Arguments;
 
 static void arguments_clear(Arguments *arguments)
@@ -29,7 +28,7 @@ static void arguments_clear(Arguments *arguments)
     g_free(arguments->gpus);
     g_free(arguments->only_on);
     g_strfreev(arguments->files);
-    g_free(arguments->help_text);
+    g_free(arguments->help);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Arguments, arguments_clear)
 
@@ -41,8 +40,6 @@ static gboolean usage(GError **error, const char *what)
 
 static gboolean arguments_check(const Arguments *arguments, GError **error)
 {
-    if (arguments->help)
-        return TRUE;
     if (!arguments->files || strcmp(arguments->files[0], "fit") != 0)
         return usage(error, "what to do with NCCL is required, as in: zerosim nccl fit "
                             "--platform=dgx-h100 --name=ours all_reduce.log");
@@ -72,17 +69,14 @@ static gboolean arguments_parse(Arguments *arguments, int argc, char **argv, GEr
          "h100,h200"},
         {"only-on", 0, 0, G_OPTION_ARG_STRING, &arguments->only_on,
          "platforms that it holds for (default: any of those GPUs)", "NAME,NAME"},
-        {"help", 'h', 0, G_OPTION_ARG_NONE, &arguments->help, "show this help", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->files, NULL,
          "fit FILE..."},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_help_enabled(context, FALSE);
     g_option_context_add_main_entries(context, entries, NULL);
-    arguments->help_text = g_option_context_get_help(context, TRUE, NULL);
-    return g_option_context_parse(context, &argc, &argv, error) &&
-           arguments_check(arguments, error);
+    return cmd_parse(context, argc, argv, &arguments->help, error) &&
+           (arguments->help || arguments_check(arguments, error));
 }
 
 static gboolean kind_parse(const char *name, CollectiveKind *kind, GError **error)
@@ -154,6 +148,6 @@ gboolean cmd_nccl(int argc, char **argv, GError **error)
         return FALSE;
     if (!arguments.help)
         return fit_run(&arguments, error);
-    printf(EXAMPLE "%s", arguments.help_text);
+    printf(EXAMPLE "%s", arguments.help);
     return TRUE;
 }

@@ -3,6 +3,7 @@
 #include "cmd_options.h"
 
 #include "cluster.h"
+#include "cmd.h"
 #include "error.h"
 
 #include <math.h>
@@ -16,7 +17,7 @@ void cmd_options_clear(CmdOptions *options)
     g_free(options->overlay);
     g_free(options->format_name);
     g_free(options->table);
-    g_free(options->help_text);
+    g_free(options->help);
 }
 
 /* Splits "dgx-h100=2.5"; the platform's name is owned by the caller. */
@@ -80,8 +81,6 @@ void cmd_options_price(const CmdOptions *options, const Experiment *experiment, 
 
 static gboolean check(CmdOptions *options, const char *command, GError **error)
 {
-    if (options->help)
-        return TRUE;
     const guint n_files = options->files ? g_strv_length(options->files) : 0;
     if (n_files > 1 || (n_files == 0 && options->overrides == NULL)) {
         g_set_error(error, ZEROSIM_ERROR, ERROR_USAGE,
@@ -110,7 +109,6 @@ gboolean cmd_options_parse(CmdOptions *options, int argc, char **argv, gboolean 
          "FILE"},
         {"strict", 0, 0, G_OPTION_ARG_NONE, &options->strict,
          "unknown members of JSON files are errors, not warnings", NULL},
-        {"help", 'h', 0, G_OPTION_ARG_NONE, &options->help, "show this help", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->files, NULL, "FILE"},
         G_OPTION_ENTRY_NULL,
     };
@@ -126,16 +124,14 @@ gboolean cmd_options_parse(CmdOptions *options, int argc, char **argv, gboolean 
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_help_enabled(context, FALSE);
     if (own != NULL)
         g_option_context_add_main_entries(context, own, NULL);
     if (reports)
         g_option_context_add_main_entries(context, formats, NULL);
     g_option_context_add_main_entries(context, common, NULL);
-    options->help_text = g_option_context_get_help(context, TRUE, NULL);
     const char *command = argv[0];
-    return g_option_context_parse(context, &argc, &argv, error) &&
-           check(options, command, error);
+    return cmd_parse(context, argc, argv, &options->help, error) &&
+           (options->help || check(options, command, error));
 }
 
 Experiment *cmd_options_experiment(const CmdOptions *options, GError **error)

@@ -10,14 +10,14 @@
 G_BEGIN_DECLS
 
 typedef struct {
-    gboolean help, strict, quiet;
+    gboolean strict, quiet;
     char **files;     /* exactly one unless help */
     char **overrides; /* -s, in order */
     char **prices;    /* --price, in order */
     char *overlay;    /* --profile */
     char *format_name, *table;
     const ReportFormat *format;
-    char *help_text;
+    char *help; /* what --help prints; NULL: not asked for */
 } CmdOptions;
 
 void cmd_options_clear(CmdOptions *options);

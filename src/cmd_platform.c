@@ -16,7 +16,7 @@
 #define EXAMPLE "Example: zerosim platform dgx-h100 --nodes 4 > cluster.xml\n\n"
 
 typedef struct {
-    gboolean help, list;
+    gboolean list;
     char *show, *fabric, *topology, *nccl_topo, *gpu;
     int n_nodes, gpus_per_node;
     double oversubscription, spine_oversubscription, ecmp_efficiency;
@@ -63,16 +63,13 @@ static gboolean options_parse(int argc, char **argv, Options *options, char **he
         {"list", 0, 0, G_OPTION_ARG_NONE, &options->list, "list the presets", NULL},
         {"show", 0, 0, G_OPTION_ARG_FILENAME, &options->show,
          "a preset's facts and their sources", "NAME"},
-        {"help", 'h', 0, G_OPTION_ARG_NONE, &options->help, "show this help", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->names, NULL,
          "PRESET"},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_help_enabled(context, FALSE);
     g_option_context_add_main_entries(context, entries, NULL);
-    *help = g_option_context_get_help(context, TRUE, NULL);
-    return g_option_context_parse(context, &argc, &argv, error);
+    return cmd_parse(context, argc, argv, help, error);
 }
 
 /* Facts that nobody has confirmed. */
@@ -198,7 +195,7 @@ gboolean cmd_platform(int argc, char **argv, GError **error)
     if (!options_parse(argc, argv, &options, &help, error))
         return FALSE;
     guint n_names = options.names ? g_strv_length(options.names) : 0;
-    if (options.help) {
+    if (help) {
         printf(EXAMPLE "%s", help);
         return TRUE;
     }

@@ -10,7 +10,7 @@
     "         zerosim plot results.json --figure=step-time -o step-time.svg\n\n"
 
 typedef struct {
-    gboolean help, list;
+    gboolean list;
     char *figure, *output;
     char **where, **files;
 } Options;
@@ -67,19 +67,17 @@ gboolean cmd_plot(int argc, char **argv, GError **error)
          "PATH=VALUE"},
         {"list", 0, 0, G_OPTION_ARG_NONE, &options.list, "list the figures and what each needs",
          NULL},
-        {"help", 'h', 0, G_OPTION_ARG_NONE, &options.help, "show this help", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.files, NULL,
          "RESULTS…"},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_help_enabled(context, FALSE);
     g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, &argc, &argv, error))
+    g_autofree char *help = NULL;
+    if (!cmd_parse(context, argc, argv, &help, error))
         return FALSE;
-    if (options.help) {
-        g_autofree char *text = g_option_context_get_help(context, TRUE, NULL);
-        printf(EXAMPLE "%s", text);
+    if (help) {
+        printf(EXAMPLE "%s", help);
         return TRUE;
     }
     if (!options.list)

@@ -16,7 +16,7 @@
 #define EXAMPLE "Example: zerosim profile h100-sxm5-80gb\n\n"
 
 typedef struct {
-    gboolean help, check;
+    gboolean check;
     char *plot, *derive, *from;
     char **names, **overlays;
 } Arguments;
@@ -40,8 +40,6 @@ static gboolean usage_error(GError **error, const char *message)
 static gboolean arguments_check(const Arguments *arguments, GError **error)
 {
     const guint n = arguments->names ? g_strv_length(arguments->names) : 0;
-    if (arguments->help)
-        return TRUE;
     if ((arguments->derive != NULL) != (arguments->from != NULL))
         return usage_error(error, "--derive=NAME and --from=PROFILE go together");
     if (arguments->derive)
@@ -68,17 +66,14 @@ static gboolean arguments_parse(Arguments *arguments, int argc, char **argv, cha
          "print a profile of this GPU made from another one's measurements", "NAME"},
         {"from", 0, 0, G_OPTION_ARG_FILENAME, &arguments->from, "the profile to derive from",
          "PROFILE"},
-        {"help", 'h', 0, G_OPTION_ARG_NONE, &arguments->help, "show this help", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->names, NULL,
          "PROFILE"},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_help_enabled(context, FALSE);
     g_option_context_add_main_entries(context, entries, NULL);
-    *help = g_option_context_get_help(context, TRUE, NULL);
-    return g_option_context_parse(context, &argc, &argv, error) &&
-           arguments_check(arguments, error);
+    return cmd_parse(context, argc, argv, help, error) &&
+           (*help || arguments_check(arguments, error));
 }
 
 /* A path when it has a slash or ends in .json, else a name of the installed data. */
@@ -304,7 +299,7 @@ gboolean cmd_profile(int argc, char **argv, GError **error)
     g_autofree char *help = NULL;
     if (!arguments_parse(&arguments, argc, argv, &help, error))
         return FALSE;
-    if (arguments.help) {
+    if (help) {
         printf(EXAMPLE "%s", help);
         return TRUE;
     }

@@ -15,7 +15,6 @@
     "         zerosim report results.json -o report.html\n\n"
 
 typedef struct {
-    gboolean help;
     char *format, *output;
     char **where, **files;
 } Options;
@@ -114,19 +113,17 @@ gboolean cmd_report(int argc, char **argv, GError **error)
         {"where", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.where,
          "only results with this value, as in training.strategy=zero3; may be repeated",
          "PATH=VALUE"},
-        {"help", 'h', 0, G_OPTION_ARG_NONE, &options.help, "show this help", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options.files, NULL,
          "RESULTS…"},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_help_enabled(context, FALSE);
     g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, &argc, &argv, error))
+    g_autofree char *help = NULL;
+    if (!cmd_parse(context, argc, argv, &help, error))
         return FALSE;
-    if (!options.help)
+    if (!help)
         return write_report(&options, error);
-    g_autofree char *text = g_option_context_get_help(context, TRUE, NULL);
-    printf(EXAMPLE "%s", text);
+    printf(EXAMPLE "%s", help);
     return TRUE;
 }

@@ -176,7 +176,7 @@ gboolean cmd_run(int argc, char **argv, GError **error)
     if (!cmd_options_parse(&options, argc, argv, TRUE, own, error))
         return FALSE;
     if (options.help) {
-        printf(EXAMPLE "%s", options.help_text);
+        printf(EXAMPLE "%s", options.help);
         return TRUE;
     }
     if (!check_trace(wanted.trace_file, wanted.ranks, error))

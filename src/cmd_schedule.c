@@ -37,7 +37,7 @@ gboolean cmd_schedule(int argc, char **argv, GError **error)
     if (!cmd_options_parse(&options, argc, argv, FALSE, own, error))
         return FALSE;
     if (options.help) {
-        printf(EXAMPLE "%s", options.help_text);
+        printf(EXAMPLE "%s", options.help);
         return TRUE;
     }
     g_autoptr(Experiment) experiment = cmd_options_experiment(&options, error);

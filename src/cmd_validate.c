@@ -11,11 +11,10 @@
 #define EXAMPLE "Example: zerosim validate results/validation/steps.csv\n\n"
 
 typedef struct {
-    gboolean help;
     char *format_name, *write_errors;
     int n_jobs;
     char **files, **ids;
-    char *help_text;
+    char *help;
 } Arguments;
 
 static void arguments_clear(Arguments *arguments)
@@ -24,14 +23,12 @@ static void arguments_clear(Arguments *arguments)
     g_free(arguments->write_errors);
     g_strfreev(arguments->files);
     g_strfreev(arguments->ids);
-    g_free(arguments->help_text);
+    g_free(arguments->help);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Arguments, arguments_clear)
 
 static gboolean arguments_check(const Arguments *arguments, GError **error)
 {
-    if (arguments->help)
-        return TRUE;
     if (arguments->files == NULL)
         g_set_error(error, ZEROSIM_ERROR, ERROR_USAGE,
                     "a CSV file of measurements is required, as in: zerosim validate "
@@ -55,17 +52,14 @@ static gboolean arguments_parse(Arguments *arguments, int argc, char **argv, GEr
          "only rows whose id matches, as in mpt-*; may be repeated", "PATTERN"},
         {"write-errors", 0, 0, G_OPTION_ARG_FILENAME, &arguments->write_errors,
          "write the errors that results expect of themselves", "FILE"},
-        {"help", 'h', 0, G_OPTION_ARG_NONE, &arguments->help, "show this help", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments->files, NULL,
          "FILE..."},
         G_OPTION_ENTRY_NULL,
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
-    g_option_context_set_help_enabled(context, FALSE);
     g_option_context_add_main_entries(context, entries, NULL);
-    arguments->help_text = g_option_context_get_help(context, TRUE, NULL);
-    return g_option_context_parse(context, &argc, &argv, error) &&
-           arguments_check(arguments, error);
+    return cmd_parse(context, argc, argv, &arguments->help, error) &&
+           (arguments->help || arguments_check(arguments, error));
 }
 
 static gboolean id_wanted(char **patterns, const char *id)
@@ -105,7 +99,7 @@ gboolean cmd_validate(int argc, char **argv, GError **error)
     if (!arguments_parse(&arguments, argc, argv, error))
         return FALSE;
     if (arguments.help) {
-        printf(EXAMPLE "%s", arguments.help_text);
+        printf(EXAMPLE "%s", arguments.help);
         return TRUE;
     }
     const ValidateFormat *format =

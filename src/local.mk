@@ -140,7 +140,7 @@ libzerosim_a_SOURCES += \
 
 # -- program
 libzerosim_a_SOURCES += \
-	%reldir%/cmd.h %reldir%/cmd_compare.c %reldir%/cmd_compare.h \
+	%reldir%/cmd.c %reldir%/cmd.h %reldir%/cmd_compare.c %reldir%/cmd_compare.h \
 	%reldir%/cmd_compare_best.c %reldir%/cmd_compare_best.h %reldir%/cmd_compare_over.c \
 	%reldir%/cmd_model.c %reldir%/cmd_options.c %reldir%/cmd_options.h %reldir%/cmd_over.c \
 	%reldir%/cmd_over.h %reldir%/cmd_platform.c %reldir%/cmd_platform_show.c \
