@@ -52,11 +52,11 @@ static double nominal_bytes(const char *gpu)
     return 0;
 }
 
-/* DeepSpeed's engine, except where it shards nothing: then mixed precision as the ZeRO paper
- * counts it. */
+/* DeepSpeed's engine, whose stage 0 replicates what mixed precision needs, gradients' fp32
+ * copies included. */
 static const char *framework_of(const CapacityRow *r)
 {
-    return r->theoretical || strcmp(r->stage, "ddp") == 0 ? "paper" : "deepspeed";
+    return r->theoretical ? "paper" : "deepspeed";
 }
 
 static gboolean case_build(ValidateCase *c, const CapacityRow *r, double parameters,
