@@ -2,14 +2,17 @@
 /* The experiment's cluster: a preset and counts, or the user's own XML, turned into a platform
  * file and the facts of its GPUs. The XML is written by cluster_xml.c and read back by
  * sim_platform_read(), so a preset and a user's file go the same way. */
+#define _GNU_SOURCE /* memfd_create() */
 #include "cluster.h"
+
 #include "constants.h"
 #include "error.h"
 #include "sim.h"
 
 #include <errno.h>
-#include <glib/gstdio.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static const char *const link_class_names[N_LINK_CLASSES] = {
@@ -41,6 +44,7 @@ Cluster *cluster_new(const char *name, const char *xml_file)
     Cluster *cluster = g_new0(Cluster, 1);
     cluster->name = g_strdup(name);
     cluster->xml_file = g_strdup(xml_file);
+    cluster->xml_descriptor = -1;
     cluster->gpus = g_array_new(FALSE, TRUE, sizeof(ClusterGpu));
     g_array_set_clear_func(cluster->gpus, gpu_clear);
     cluster->nic_hosts = g_ptr_array_new_with_free_func(g_free);
@@ -52,8 +56,8 @@ void cluster_free(Cluster *cluster)
 {
     if (!cluster)
         return;
-    if (cluster->xml_is_temporary)
-        g_unlink(cluster->xml_file);
+    if (cluster->xml_descriptor >= 0)
+        close(cluster->xml_descriptor);
     g_free(cluster->name);
     g_free(cluster->xml_file);
     g_array_unref(cluster->gpus);
@@ -188,21 +192,38 @@ static void spec_warn(const Experiment *experiment, const ClusterSpec *spec,
                                            "are on one leaf switch"));
 }
 
-static char *temporary_write(const char *xml, GError **error)
+static gboolean text_write(const char *file, const char *text)
 {
-    g_autofree char *file = NULL;
-    g_autoptr(GError) cause = NULL;
-    int fd = g_file_open_tmp("zerosim-XXXXXX.xml", &file, &cause);
-    if (fd >= 0)
-        close(fd);
-    if (fd >= 0 &&
-        g_file_set_contents_full(file, xml, -1, G_FILE_SET_CONTENTS_NONE, 0600, &cause))
-        return g_steal_pointer(&file);
-    if (fd >= 0)
-        g_unlink(file);
-    g_set_error(error, ZEROSIM_ERROR, ERROR_SIMULATION, "no temporary platform file: %s",
-                cause->message);
+    FILE *stream = fopen(file, "we");
+    if (!stream)
+        return FALSE;
+    const gboolean written = fputs(text, stream) >= 0;
+    return fclose(stream) == 0 && written;
+}
+
+/* Its XML has no name in any folder, so nothing is left behind however the program ends; forked
+ * children read it under the name it has here. */
+static Cluster *cluster_new_in_memory(const char *name, const char *xml, GError **error)
+{
+    const int descriptor = memfd_create("zerosim-platform", MFD_CLOEXEC);
+    g_autofree char *file = g_strdup_printf("/proc/self/fd/%d", descriptor);
+    g_autoptr(Cluster) cluster = cluster_new(name, file);
+    cluster->xml_descriptor = descriptor;
+    if (descriptor >= 0 && text_write(file, xml))
+        return g_steal_pointer(&cluster);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_SIMULATION, "no platform file in memory: %s",
+                g_strerror(errno));
     return NULL;
+}
+
+Cluster *cluster_build_spec(const char *name, const ClusterSpec *spec, GPtrArray *warnings,
+                            GError **error)
+{
+    g_autofree char *xml = cluster_spec_write(spec);
+    g_autoptr(Cluster) cluster = cluster_new_in_memory(name, xml, error);
+    if (!cluster || !sim_platform_read(name, cluster, warnings, error))
+        return NULL;
+    return g_steal_pointer(&cluster);
 }
 
 static Cluster *preset_build(const Experiment *experiment, GPtrArray *warnings, GError **error)
@@ -220,16 +241,7 @@ static Cluster *preset_build(const Experiment *experiment, GPtrArray *warnings, 
         return NULL;
     spec_warn(experiment, &spec, warnings);
     mesh_warn(&spec, warnings);
-    g_autofree char *xml = cluster_spec_write(&spec);
-    g_autofree char *file = temporary_write(xml, error);
-    if (!file)
-        return NULL;
-    const char *name = spec.others ? platform : spec.node->name;
-    g_autoptr(Cluster) cluster = cluster_new(name, file);
-    cluster->xml_is_temporary = TRUE;
-    if (!sim_platform_read(name, cluster, warnings, error))
-        return NULL;
-    return g_steal_pointer(&cluster);
+    return cluster_build_spec(spec.others ? platform : spec.node->name, &spec, warnings, error);
 }
 
 static Cluster *file_build(const Experiment *experiment, const char *file, GPtrArray *warnings,

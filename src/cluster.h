@@ -109,9 +109,9 @@ typedef struct {
 } ClusterGpu;
 
 typedef struct {
-    char *name;     /* preset, or the XML's file name */
-    char *xml_file; /* what SimGrid loads */
-    gboolean xml_is_temporary;
+    char *name;           /* preset, or the XML's file name */
+    char *xml_file;       /* what SimGrid loads */
+    int xml_descriptor;   /* of an XML file in memory; -1: it is a user's */
     GArray *gpus;         /* ClusterGpu, rank order */
     GPtrArray *nic_hosts; /* char * */
     int n_nodes;
@@ -186,7 +186,10 @@ Cluster *cluster_new(const char *name, const char *xml_file);
 
 /* The experiment's cluster.* keys → a platform that SimGrid has loaded once in a probe. */
 Cluster *cluster_build(const Experiment *experiment, GPtrArray *warnings, GError **error);
-void cluster_free(Cluster *cluster); /* removes a temporary XML file */
+/* Likewise of a spec that is complete and valid. */
+Cluster *cluster_build_spec(const char *name, const ClusterSpec *spec, GPtrArray *warnings,
+                            GError **error);
+void cluster_free(Cluster *cluster);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Cluster, cluster_free)
 
 int cluster_n_ranks(const Cluster *cluster);

@@ -43,7 +43,7 @@ static Job *job_build(int n_ranks)
     return job;
 }
 
-static Cluster *bench_cluster(int n_nodes, const char *file)
+static Cluster *bench_cluster(int n_nodes)
 {
     NodeType node = {
         .name = "bench",
@@ -65,12 +65,10 @@ static Cluster *bench_cluster(int n_nodes, const char *file)
                         .gpus_per_node = GPUS_A_NODE,
                         .fabric = FABRIC_RAIL,
                         .oversubscription = 1};
-    g_autofree char *xml = cluster_spec_write(&spec);
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) error = NULL;
-    Cluster *cluster = cluster_new("bench", file);
-    if (!g_file_set_contents(file, xml, -1, &error) ||
-        !sim_platform_read("bench", cluster, warnings, &error))
+    Cluster *cluster = cluster_build_spec("bench", &spec, warnings, &error);
+    if (!cluster)
         g_error("%s", error->message);
     return cluster;
 }
@@ -78,11 +76,9 @@ static Cluster *bench_cluster(int n_nodes, const char *file)
 static void bench_one(int n_nodes)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *dir = g_dir_make_tmp("zerosim-XXXXXX", NULL);
-    g_autofree char *file = g_build_filename(dir, "bench.xml", NULL);
     const NcclOptions nccl = {.algorithm = -1, .protocol = -1};
     gint64 begin = g_get_monotonic_time();
-    g_autoptr(Cluster) cluster = bench_cluster(n_nodes, file);
+    g_autoptr(Cluster) cluster = bench_cluster(n_nodes);
     gint64 loaded = g_get_monotonic_time();
     g_autoptr(Job) job = job_build(cluster_n_ranks(cluster));
     g_autoptr(SimResult) result = sim_run(cluster, job, NULL, &nccl, &error);
@@ -93,8 +89,6 @@ static void bench_one(int n_nodes)
            job->n_ranks * schedule_n_ops(job_program(job, 0)), result->n_flows,
            (double)(loaded - begin) / 1e6, (double)(end - loaded) / 1e6,
            result->timeline->step_time_s);
-    remove(file);
-    rmdir(dir);
 }
 
 int main(void)

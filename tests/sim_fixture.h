@@ -63,7 +63,7 @@ static G_GNUC_UNUSED Cluster *bus_cluster(int n_gpus)
     return cluster;
 }
 
-/* Nodes of H100s; removed with cluster_free(). */
+/* Nodes of H100s. */
 static G_GNUC_UNUSED Cluster *h100_cluster(int n_nodes, int gpus_per_node)
 {
     NodeType node = {
@@ -86,19 +86,10 @@ static G_GNUC_UNUSED Cluster *h100_cluster(int n_nodes, int gpus_per_node)
                         .gpus_per_node = gpus_per_node,
                         .fabric = FABRIC_RAIL,
                         .oversubscription = 1};
-    char *file = NULL;
     g_autoptr(GError) error = NULL;
-    int descriptor = g_file_open_tmp("zerosim-XXXXXX.xml", &file, &error);
-    ck_assert_msg(descriptor >= 0, "%s", error ? error->message : "");
-    close(descriptor);
-    g_autofree char *name = file;
-    g_autofree char *xml = cluster_spec_write(&spec);
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-    Cluster *cluster = cluster_new("test", name);
-    cluster->xml_is_temporary = TRUE;
-    gboolean ok = g_file_set_contents(name, xml, -1, &error) &&
-                  sim_platform_read("test", cluster, warnings, &error);
-    ck_assert_msg(ok, "%s", ok ? "" : error->message);
+    Cluster *cluster = cluster_build_spec("test", &spec, warnings, &error);
+    ck_assert_msg(cluster != NULL, "%s", error ? error->message : "");
     return cluster;
 }
 

@@ -381,7 +381,8 @@ START_TEST(keys_without_effect_are_warnings)
 }
 END_TEST
 
-START_TEST(a_temporary_platform_goes_with_its_cluster)
+/* Nothing lies in a folder while a preset's platform is in use, or after a kill. */
+START_TEST(a_presets_platform_is_a_file_in_memory)
 {
     g_autoptr(Experiment) experiment =
         experiment_of((const char *const[]){"cluster.platform=dgx-h100", NULL});
@@ -389,7 +390,8 @@ START_TEST(a_temporary_platform_goes_with_its_cluster)
     Cluster *cluster = cluster_build(experiment, warnings, NULL);
     ck_assert(cluster != NULL);
     g_autofree char *file = g_strdup(cluster->xml_file);
-    ck_assert(g_file_test(file, G_FILE_TEST_EXISTS));
+    g_autofree char *target = g_file_read_link(file, NULL);
+    ck_assert(target && g_str_has_prefix(target, "/memfd:"));
     cluster_free(cluster);
     ck_assert(!g_file_test(file, G_FILE_TEST_EXISTS));
 }
@@ -424,7 +426,7 @@ static Suite *suite(void)
     tcase_add_test(builds, overrides_change_the_presets_rates_and_counts);
     tcase_add_test(builds, more_gpus_than_a_node_has_is_refused);
     tcase_add_test(builds, keys_without_effect_are_warnings);
-    tcase_add_test(builds, a_temporary_platform_goes_with_its_cluster);
+    tcase_add_test(builds, a_presets_platform_is_a_file_in_memory);
     suite_add_tcase(suite, builds);
     return suite;
 }

@@ -75,18 +75,13 @@ START_TEST(a_bad_mix_is_one_line)
 END_TEST
 
 /* A spec that no experiment says, as a platform. */
-static Cluster *spec_build(const ClusterSpec *spec, const char *dir)
+static Cluster *spec_build(const ClusterSpec *spec)
 {
-    g_autofree char *file = g_build_filename(dir, "spec.xml", NULL);
-    g_autofree char *xml = cluster_spec_write(spec);
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) error = NULL;
     ck_assert(cluster_spec_validate(spec, "", NULL));
-    ck_assert(g_file_set_contents(file, xml, -1, NULL));
-    Cluster *cluster = cluster_new("spec", file);
-    cluster->xml_is_temporary = TRUE;
-    ck_assert_msg(sim_platform_read("spec", cluster, warnings, &error), "%s",
-                  error ? error->message : "");
+    Cluster *cluster = cluster_build_spec("spec", spec, warnings, &error);
+    ck_assert_msg(cluster != NULL, "%s", error ? error->message : "");
     return cluster;
 }
 
@@ -108,8 +103,7 @@ START_TEST(a_tree_of_three_levels_limits_at_each)
                         .oversubscription = tall_trees[_i].oversubscription,
                         .spine_oversubscription = tall_trees[_i].spine_oversubscription,
                         .ecmp_efficiency = tall_trees[_i].ecmp_efficiency};
-    g_autofree char *dir = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
-    g_autoptr(Cluster) cluster = spec_build(&spec, dir);
+    g_autoptr(Cluster) cluster = spec_build(&spec);
     for (int i = 0; i < 16; i++) {
         Transfer *transfer = transfer_add(0.97 * 12.5e9);
         name_print(transfer->from, "node-%04d-nic-%d", i / 4, i % 4);
@@ -122,7 +116,6 @@ START_TEST(a_tree_of_three_levels_limits_at_each)
     for (int i = 0; i < 16; i++)
         ck_assert_double_eq_tol(scenario->transfers[i].end_s, tall_trees[_i].seconds, 1e-6);
     g_clear_pointer(&cluster, cluster_free);
-    g_rmdir(dir);
 }
 END_TEST
 
@@ -133,8 +126,7 @@ START_TEST(a_pod_stays_below_the_core)
     node->leaf_ports = 4;
     ClusterSpec spec = {
         .node = node, .n_nodes = 8, .fabric = FABRIC_FAT_TREE_3, .oversubscription = 1};
-    g_autofree char *dir = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
-    g_autoptr(Cluster) cluster = spec_build(&spec, dir);
+    g_autoptr(Cluster) cluster = spec_build(&spec);
     Transfer *transfer = transfer_add(1);
     name_print(transfer->from, "node-0000-nic-0");
     name_print(transfer->to, "node-0003-nic-0");
@@ -142,7 +134,6 @@ START_TEST(a_pod_stays_below_the_core)
     ck_assert_ptr_nonnull(strstr(transfer->links, "leaf:leaf-0-up leaf:leaf-3-down "));
     ck_assert_ptr_null(strstr(transfer->links, "spine:"));
     g_clear_pointer(&cluster, cluster_free);
-    g_rmdir(dir);
 }
 END_TEST
 
