@@ -48,6 +48,25 @@ static double note_number(const MemoryRow *m, const char *word, double missing)
     return end == at + strlen(word) ? missing : number;
 }
 
+/* The same behind the first of several words that the note has. */
+static double note_number_of(const MemoryRow *m, const char *const *words)
+{
+    for (; *words != NULL; words++) {
+        const double number = note_number(m, *words, 0);
+        if (number > 0)
+            return number;
+    }
+    return 0;
+}
+
+static gboolean note_has(const MemoryRow *m, const char *const *words)
+{
+    for (; *words != NULL; words++)
+        if (csv_text_find(m->note, *words) != NULL)
+            return TRUE;
+    return FALSE;
+}
+
 /* ---- DeepSpeed's estimators ---- */
 
 /* "largest layer 32M params" or "largest layer 125 MB (4 B/param)". */
@@ -170,7 +189,12 @@ static gboolean set_training(ValidateCase *c, const MemoryRow *m, GError **error
     const gboolean measured = strcmp(m->kind, "measured") == 0;
     const gboolean deepspeed = measured && sharded && csv_text_find(m->source, "deepspeed");
     const char *stage = *m->stage != '\0' ? m->stage : "ddp";
-    if (csv_text_find(m->note, "activation ckpt") != NULL &&
+    static const char *const checkpointed[] = {"activation ckpt", "activation checkpointing",
+                                               "gradient checkpointing", "full recompute",
+                                               NULL};
+    static const char *const kept[] = {"no activation", "no gradient", "without activation",
+                                       "without gradient", NULL};
+    if (note_has(m, checkpointed) && !note_has(m, kept) &&
         !validate_case_set(c, error, "training.activation_checkpointing=full"))
         return FALSE;
     return validate_case_set(c, error, "training.strategy=%s", stage) &&
@@ -193,12 +217,16 @@ static gboolean set_training(ValidateCase *c, const MemoryRow *m, GError **error
 static gboolean set_batch(ValidateCase *c, const MemoryRow *m, int quantity,
                           gint64 *sequence_length, GError **error)
 {
-    double batch = note_number(m, "mbs ", 0);
-    batch = batch > 0 ? batch : note_number(m, "batch ", 0);
+    static const char *const batches[] = {
+        "micro-batch ", "micro batch ", "mbs ",   "mbs=", "batch size ",
+        "bs=",          "bs ",          "batch ", NULL};
+    static const char *const lengths[] = {
+        "sequence length ", "seq_len ", "seq len ", "seqlen ", "seq ", "x ", NULL};
+    const double batch = note_number_of(m, batches);
     *sequence_length = 16;
     if (!quantities[quantity].needs_batch)
         return TRUE;
-    *sequence_length = (gint64)note_number(m, "x ", 0);
+    *sequence_length = (gint64)note_number_of(m, lengths);
     if (batch < 1) {
         g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
                     "the row gives no micro-batch, which activations depend on");
@@ -209,6 +237,18 @@ static gboolean set_batch(ValidateCase *c, const MemoryRow *m, int quantity,
         validate_case_assume(c, "sequences of 1024 tokens");
     }
     return validate_case_set(c, error, "training.micro_batch=%d", (int)batch);
+}
+
+/* Memory hardly depends on it. */
+static const char *gpu_of_row(const MemoryRow *m)
+{
+    static const char *const gpus[] = {"V100-32GB", "V100", "H100",
+                                       "H200",      "B200", "A100-40GB"};
+    for (gsize i = 0; i < G_N_ELEMENTS(gpus); i++)
+        if (csv_text_find(m->note, gpus[i]) != NULL ||
+            csv_text_find(m->source, gpus[i]) != NULL)
+            return i == 1 ? "V100-32GB" : gpus[i];
+    return "A100-80GB";
 }
 
 /* Activations depend on the shape, so what was measured on a model that everybody knows is
@@ -229,7 +269,6 @@ static ModelFacts model_of_row(ValidateCase *c, const MemoryRow *m, int quantity
 static gboolean case_build(ValidateCase *c, const MemoryRow *m, int quantity, GError **error)
 {
     gint64 sequence_length;
-    const gboolean v100 = csv_text_find(m->note, "v100") != NULL;
     if (*m->offload != '\0' && strcmp(m->offload, "none") != 0) {
         g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
                     "offload of the %s to the CPU is not modelled yet", m->offload);
@@ -238,7 +277,7 @@ static gboolean case_build(ValidateCase *c, const MemoryRow *m, int quantity, GE
     if (!set_batch(c, m, quantity, &sequence_length, error))
         return FALSE;
     const ModelFacts model = model_of_row(c, m, quantity, sequence_length);
-    return stand_in_platform(c, v100 ? "V100-32GB" : "A100-80GB", (int)m->dp, error) &&
+    return stand_in_platform(c, gpu_of_row(m), (int)m->dp, error) &&
            validate_case_model(c, &model, error) && set_training(c, m, error);
 }
 

@@ -85,6 +85,34 @@ START_TEST(gpus_are_found_by_name)
 }
 END_TEST
 
+/* A note's words for batch, length, checkpointing and GPU, whichever a source uses: more of
+ * either is more memory, and checkpointing less. */
+START_TEST(memory_notes_are_read)
+{
+    static const char *const notes[] = {
+        "H100; micro-batch 1; seq len 1024; full recompute",
+        "H100; bs=1; seq 1024; no activation checkpointing",
+        "H100, batch size 2; sequence length 1024",
+    };
+    double last = 0;
+    for (gsize i = 0; i < G_N_ELEMENTS(notes); i++) {
+        g_autofree char *text = g_strdup_printf(
+            "id,source,model,params,stage,dp,offload,quantity,value_GB,unit_def,note,kind,"
+            "quality\nm-1,x,GPT2-XL,1557611200,zero3,8,none,peak "
+            "FSDP2,20,2^30,\"%s\",measured,A"
+            "\n",
+            notes[i]);
+        g_autoptr(GPtrArray) outcomes = outcomes_of(text);
+        const Outcome *outcome = outcome_at(outcomes, 0);
+        ck_assert_msg(outcome->predicted > last, "%s: %g %s", notes[i], outcome->predicted,
+                      outcome->reason);
+        ck_assert_ptr_nonnull(strstr(outcome->assumed, "GPU h100"));
+        ck_assert_ptr_nonnull(strstr(outcome->assumed, "the shipped model gpt2-xl"));
+        last = outcome->predicted;
+    }
+}
+END_TEST
+
 static Suite *names_suite(void)
 {
     Suite *suite = suite_create("validate_names");
@@ -93,6 +121,7 @@ static Suite *names_suite(void)
     tcase_add_loop_test(tcase, a_known_name_is_a_shipped_model, 0, G_N_ELEMENTS(known));
     tcase_add_test(tcase, other_parallelism_is_refused);
     tcase_add_loop_test(tcase, gpus_are_found_by_name, 0, G_N_ELEMENTS(gpus));
+    tcase_add_test(tcase, memory_notes_are_read);
     suite_add_tcase(suite, tcase);
     return suite;
 }
