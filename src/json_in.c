@@ -81,14 +81,9 @@ static void set_syntax_error(const char *file, json_error_t *failure, GError **e
                 failure->line, failure->column, valid);
 }
 
-json_t *json_in_load(const char *file, GError **error)
+json_t *json_in_parse(const char *file, const char *text, gsize length, GError **error)
 {
-    gsize length;
     json_error_t failure;
-    g_autofree char *text = json_in_read_text(file, JSON_IN_MAX_BYTES, &length, error);
-    if (!text)
-        return NULL;
-
     g_autoptr(json_t) root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &failure);
     if (!root) {
         set_syntax_error(file, &failure, error);
@@ -100,6 +95,13 @@ json_t *json_in_load(const char *file, GError **error)
         return NULL;
     }
     return g_steal_pointer(&root);
+}
+
+json_t *json_in_load(const char *file, GError **error)
+{
+    gsize length;
+    g_autofree char *text = json_in_read_text(file, JSON_IN_MAX_BYTES, &length, error);
+    return text ? json_in_parse(file, text, length, error) : NULL;
 }
 
 static const char *type_name(const json_t *value)

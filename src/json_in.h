@@ -26,6 +26,8 @@ char *json_in_read_text(const char *file, gsize max_bytes, gsize *length, GError
 
 /* Reads a file whose top level must be an object. */
 json_t *json_in_load(const char *file, GError **error);
+/* The same of a text that was read already; `file` is for messages. */
+json_t *json_in_parse(const char *file, const char *text, gsize length, GError **error);
 
 gboolean json_in_has(const JsonIn *in, const char *key);
 

@@ -24,7 +24,7 @@ libzerosim_a_SOURCES += \
 	%reldir%/kernel.c %reldir%/kernel.h %reldir%/kernel_class.c %reldir%/profile.c %reldir%/profile.h \
 	%reldir%/profile_check.c %reldir%/profile_check.h \
 	%reldir%/profile_factors.c %reldir%/profile_factors.h %reldir%/profile_derive.c %reldir%/profile_derive.h %reldir%/profile_interpolate.c \
-	%reldir%/profile_interpolate.h %reldir%/profile_read.c %reldir%/profile_read.h \
+	%reldir%/profile_interpolate.h %reldir%/profile_kernels.c %reldir%/profile_read.c %reldir%/profile_read.h \
 	%reldir%/profile_roofline.c %reldir%/profile_roofline.h %reldir%/profile_trace.c \
 	%reldir%/profile_trace.h %reldir%/optimizer.c \
 	%reldir%/optimizer.h %reldir%/model.c %reldir%/model.h %reldir%/model_attention.c \

@@ -9,7 +9,10 @@
  *     "kernels": [{"op": "gemm", "dtype": "bf16",
  *                  "dimensions": {"batch": 1, "m": 4096, "n": 4096, "k": 4096},
  *                  "time_s": 2.1e-4, "p10_s": 2.0e-4, "p90_s": 2.3e-4, "sustained_s": 2.4e-4,
- *                  "probe": true, "implementation": "cuBLAS"}, ...]
+ *                  "probe": true, "implementation": "cuBLAS"},
+ *                 {"op": "gemm", "dtype": "bf16", "implementation": "cuBLASLt",
+ *                  "columns": ["batch", "m", "n", "k", "layout", "time_s", "p10_s", "p90_s"],
+ *                  "rows": [[1, 4096, 4096, 8192, 0, 4.2e-4, 4.1e-4, 4.5e-4], ...]}, ...]
  *   }
  *
  * `provenance` (machine, driver, library versions, date of the measurement) is for the reader
@@ -181,15 +184,6 @@ static gboolean read_all(Profile *profile, const JsonIn *root, GError **error)
            profile_read_factors(root, unknown, profile, error) && check_unknown(unknown, error);
 }
 
-static char *file_sum(const char *file, GError **error)
-{
-    gsize length = 0;
-    g_autofree char *text = json_in_read_text(file, JSON_IN_MAX_BYTES, &length, error);
-    if (!text)
-        return NULL;
-    return g_compute_checksum_for_data(G_CHECKSUM_SHA256, (guchar *)text, length);
-}
-
 Profile *profile_load(const char *file, GError **error)
 {
     g_autoptr(Profile) profile = g_new0(Profile, 1);
@@ -198,9 +192,12 @@ Profile *profile_load(const char *file, GError **error)
     profile->overlays = g_ptr_array_new_with_free_func(g_free);
     profile->entries = g_hash_table_new_full(kernel_hash, kernel_equal, NULL, g_free);
 
-    g_autoptr(json_t) document = json_in_load(file, error);
-    if (!document || !(profile->sha256 = file_sum(file, error)))
+    gsize length = 0;
+    g_autofree char *text = json_in_read_text(file, JSON_IN_MAX_BYTES, &length, error);
+    g_autoptr(json_t) document = text ? json_in_parse(file, text, length, error) : NULL;
+    if (!document)
         return NULL;
+    profile->sha256 = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (guchar *)text, length);
     const JsonIn root = {document, file, ""};
     if (!read_all(profile, &root, error))
         return NULL;

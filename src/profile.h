@@ -29,6 +29,7 @@ typedef struct {
     double sustained_s; /* in a loop under its own heat; 0: not measured */
     gboolean probe;     /* judges interpolation, and isn't interpolated from */
     TimeSource source;  /* TIME_MEASURED or TIME_DERIVED */
+    int file;           /* 1: the profile's own, then its overlays'; 0: none */
 } ProfileEntry;
 
 /* Kernels that a copy beside them slows down alike. */
@@ -77,6 +78,7 @@ typedef struct {
     ProfileFactors factors;
     char *derived_from;  /* another GPU's profile, whose times were scaled; NULL: none */
     GPtrArray *overlays; /* char *: files laid over this one, in order */
+    int n_files;         /* read so far: its own and overlays */
     GHashTable *entries; /* Kernel * to ProfileEntry *; empty in a data-sheet profile */
     /* The same entries by operation and data type; NULL: none. */
     GPtrArray *groups[N_KERNELS][N_DTYPES];

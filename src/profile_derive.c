@@ -26,25 +26,45 @@ static gboolean check(const Profile *target, const Profile *source, GError **err
     return FALSE;
 }
 
-static json_t *kernel_json(const Profile *target, const Profile *source,
-                           const ProfileEntry *entry)
+static json_t *row_json(const Profile *target, const Profile *source, const ProfileEntry *entry)
 {
     const Kernel *kernel = &entry->kernel;
     const char *const *names = kernel_dimension_names(kernel->op);
     const double time_s = profile_entry_s(source, entry) * profile_roofline_s(target, kernel) /
                           profile_roofline_s(source, kernel);
-    json_t *dimensions = json_object();
+    json_t *row = json_array();
     for (int i = 0; i < KERNEL_MAX_DIMENSIONS && names[i]; i++)
-        json_object_set_new(dimensions, names[i], json_integer(kernel->dimension[i]));
-    return json_pack("{s:s, s:s, s:o, s:f, s:s}", "op", kernel_op_name(kernel->op), "dtype",
-                     dtype_name(kernel->dtype), "dimensions", dimensions, "time_s", time_s,
-                     "implementation", "derived");
+        json_array_append_new(row, json_integer(kernel->dimension[i]));
+    json_array_append_new(row, json_real(time_s));
+    return row;
 }
 
 /* A type that the target has no units for would be scaled by the rate of another. */
 static gboolean can_scale(const Profile *target, const ProfileEntry *entry)
 {
     return !entry->probe && target->peak_flop_per_s[entry->kernel.dtype] > 0;
+}
+
+/* The kernels of an operation and a type; NULL: none that can be scaled. */
+static json_t *table_json(const Profile *target, const Profile *source, const GPtrArray *group)
+{
+    g_autoptr(json_t) rows = json_array();
+    for (guint i = 0; group && i < group->len; i++) {
+        const ProfileEntry *entry = g_ptr_array_index(group, i);
+        if (can_scale(target, entry))
+            json_array_append_new(rows, row_json(target, source, entry));
+    }
+    if (json_array_size(rows) == 0)
+        return NULL;
+    const Kernel *kernel = &((const ProfileEntry *)g_ptr_array_index(group, 0))->kernel;
+    const char *const *names = kernel_dimension_names(kernel->op);
+    json_t *columns = json_array();
+    for (int i = 0; i < KERNEL_MAX_DIMENSIONS && names[i]; i++)
+        json_array_append_new(columns, json_string(names[i]));
+    json_array_append_new(columns, json_string("time_s"));
+    return json_pack("{s:s, s:s, s:s, s:o, s:O}", "op", kernel_op_name(kernel->op), "dtype",
+                     dtype_name(kernel->dtype), "implementation", "derived", "columns", columns,
+                     "rows", rows);
 }
 
 /* The median says all that a prediction reads. */
@@ -67,12 +87,9 @@ json_t *profile_derive(const Profile *target, const Profile *source, GError **er
     json_t *kernels = json_array();
     for (int op = 0; op < N_KERNELS; op++)
         for (int dtype = 0; dtype < N_DTYPES; dtype++) {
-            const GPtrArray *group = source->groups[op][dtype];
-            for (guint i = 0; group && i < group->len; i++) {
-                const ProfileEntry *entry = g_ptr_array_index(group, i);
-                if (can_scale(target, entry))
-                    json_array_append_new(kernels, kernel_json(target, source, entry));
-            }
+            json_t *table = table_json(target, source, source->groups[op][dtype]);
+            if (table)
+                json_array_append_new(kernels, table);
         }
     g_autofree char *note =
         g_strdup_printf("Times of %s scaled by the ratios of the two data sheets; nothing was "

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads facts, each with its source, and measured kernels; profile_factors.c reads what isn't
- * one kernel's time. What is absent and collectives are for people and other programs: they
- * must be arrays of objects and are left at that. */
+/* Reads facts, each with its source; profile_kernels.c reads measured kernels,
+ * profile_factors.c what isn't one kernel's time. What is absent and collectives are for people
+ * and other programs: they must be arrays of objects and are left at that. */
 #include "profile_read.h"
 
 #include "constants.h"
@@ -9,8 +9,6 @@
 
 #include <stddef.h>
 #include <string.h>
-
-#define LARGEST_SIZE (G_GINT64_CONSTANT(1) << 50)
 
 typedef enum { FACT_INT, FACT_INT64, FACT_DOUBLE } FactType;
 
@@ -153,103 +151,6 @@ gboolean profile_read_facts(const JsonIn *root, GPtrArray *unknown, Profile *pro
     if (profile->host_launch_s == 0)
         profile->host_launch_s = constant(CONSTANT_HOST_LAUNCH_S);
     return rates_check(profile, error);
-}
-
-static gboolean name_error(const JsonIn *in, const char *key, const char *value, GError **error)
-{
-    g_autofree char *quoted = g_strescape(value, NULL);
-    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s.%s: there is no %s \"%.60s\"",
-                in->file, in->path, key, key, quoted);
-    return FALSE;
-}
-
-static gboolean dimensions_read(const JsonIn *entry, GPtrArray *unknown, Kernel *kernel,
-                                GError **error)
-{
-    g_autoptr(GStringChunk) paths = g_string_chunk_new(64);
-    const char *const *names = kernel_dimension_names(kernel->op);
-    const char *members[KERNEL_MAX_DIMENSIONS + 1] = {NULL};
-    JsonIn in = {0};
-    if (!json_in_object(entry, "dimensions", TRUE, paths, &in, error))
-        return FALSE;
-    for (int i = 0; i < KERNEL_MAX_DIMENSIONS && names[i]; i++) {
-        members[i] = names[i];
-        const gboolean optional = kernel_dimension_is_optional(names[i]);
-        const gboolean may_be_zero = optional || strcmp(names[i], "causal") == 0;
-        if (!json_in_int(&in, names[i], !optional, may_be_zero ? 0 : 1, LARGEST_SIZE,
-                         &kernel->dimension[i], error))
-            return FALSE;
-    }
-    return json_in_check_members(&in, members, NULL, NULL, unknown, error);
-}
-
-static gboolean times_read(const JsonIn *in, ProfileEntry *entry, GError **error)
-{
-    double p10_s = 0, p90_s = 3600;
-    if (!json_in_double(in, "time_s", TRUE, 1e-9, 3600, &entry->time_s, error) ||
-        !json_in_double(in, "p10_s", FALSE, 1e-9, 3600, &p10_s, error) ||
-        !json_in_double(in, "p90_s", FALSE, 1e-9, 3600, &p90_s, error) ||
-        !json_in_double(in, "sustained_s", FALSE, 1e-9, 3600, &entry->sustained_s, error) ||
-        !json_in_bool(in, "probe", FALSE, &entry->probe, error))
-        return FALSE;
-    if (p10_s <= entry->time_s && entry->time_s <= p90_s)
-        return TRUE;
-    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
-                "%s: %s.time_s: the median %g must lie between p10_s and p90_s", in->file,
-                in->path, entry->time_s);
-    return FALSE;
-}
-
-static gboolean entry_read(const JsonIn *in, GPtrArray *unknown, ProfileEntry *entry,
-                           GError **error)
-{
-    static const char *const members[] = {"op",          "dtype", "dimensions",     "time_s",
-                                          "p10_s",       "p90_s", "implementation", "probe",
-                                          "sustained_s", NULL};
-    const char *op = NULL, *dtype = NULL, *implementation = NULL;
-    if (!json_in_check_members(in, members, NULL, NULL, unknown, error) ||
-        !json_in_string(in, "op", TRUE, &op, error) ||
-        !json_in_string(in, "dtype", TRUE, &dtype, error) ||
-        !json_in_string(in, "implementation", FALSE, &implementation, error))
-        return FALSE;
-    if (!kernel_op_parse(op, &entry->kernel.op))
-        return name_error(in, "op", op, error);
-    if (!dtype_parse(dtype, &entry->kernel.dtype))
-        return name_error(in, "dtype", dtype, error);
-    return dimensions_read(in, unknown, &entry->kernel, error) && times_read(in, entry, error);
-}
-
-/* An overlay may measure again what the profile has; in one file a kernel stands once. */
-static gboolean entry_add(const JsonIn *in, GHashTable *seen, const ProfileEntry *entry,
-                          Profile *profile, GError **error)
-{
-    const Kernel key = profile_key(&entry->kernel);
-    if (!g_hash_table_add(seen, g_memdup2(&key, sizeof key))) {
-        g_set_error(
-            error, ZEROSIM_ERROR, ERROR_INPUT,
-            "%s: %s: the same kernel and shape stands in an earlier entry; keep the one "
-            "PyTorch runs",
-            in->file, in->path);
-        return FALSE;
-    }
-    profile_add_entry(profile, entry);
-    return TRUE;
-}
-
-gboolean profile_read_kernels(const JsonIn *root, GPtrArray *unknown, Profile *profile,
-                              GError **error)
-{
-    g_autoptr(GHashTable) seen = g_hash_table_new_full(kernel_hash, kernel_equal, g_free, NULL);
-    const json_t *kernels = json_object_get(root->object, "kernels");
-    for (size_t i = 0; i < json_array_size(kernels); i++) {
-        g_autofree char *path = g_strdup_printf("kernels[%zu]", i);
-        const JsonIn in = {json_array_get(kernels, i), root->file, path};
-        ProfileEntry entry = {.source = profile->derived_from ? TIME_DERIVED : TIME_MEASURED};
-        if (!entry_read(&in, unknown, &entry, error) ||
-            !entry_add(&in, seen, &entry, profile, error))
-            return FALSE;
-    }
-    return TRUE;
 }
 
 gboolean profile_check_sections(const JsonIn *root, GError **error)

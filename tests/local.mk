@@ -203,10 +203,12 @@ update-golden: $(bin_PROGRAMS)
 	bash %reldir%/readme.sh --update
 
 # What a run costs: printed for a person, never asserted.
-BENCHES = %reldir%/bench_step %reldir%/bench_sim
+BENCHES = %reldir%/bench_step %reldir%/bench_sim %reldir%/bench_profile
 EXTRA_PROGRAMS += $(BENCHES)
 %canon_reldir%_bench_step_LDADD = $(zerosim_LDADD)
 %canon_reldir%_bench_sim_LDADD = $(zerosim_LDADD)
+tests_bench_profile_SOURCES = %reldir%/bench_profile.c $(CALIBRATE_PLAN) $(CALIBRATE_PROFILE)
+%canon_reldir%_bench_profile_LDADD = $(zerosim_LDADD)
 CLEANFILES += $(BENCHES)
 
 bench: $(bin_PROGRAMS) $(BENCHES)

@@ -214,6 +214,68 @@ START_TEST(test_second_run_continues)
 }
 END_TEST
 
+#define FOREIGN                                                                                \
+    "{\"op\":\"gemm\",\"dtype\":\"bf16\",\"dimensions\":{\"batch\":1,\"m\":64,\"n\":64,"       \
+    "\"k\":64},\"time_s\":2e-6}"
+
+/* Kernels of one kind stand in one table of the file, a row each; what a loop or a probe has
+ * more makes a table of its own; an entry that somebody wrote by hand stays as it is. */
+START_TEST(test_tables)
+{
+    const struct {
+        Kernel kernel;
+        double time_s;
+        gboolean probe;
+    } rows[] = {{{KERNEL_GEMM, DTYPE_BF16, {1, 512, 512, 512, 0}}, 1e-5, FALSE},
+                {{KERNEL_GEMM, DTYPE_BF16, {1, 512, 512, 1024, 2}}, 2e-5, FALSE},
+                {{KERNEL_GEMM, DTYPE_BF16, {1, 520, 512, 1024, 2}}, 3e-5, TRUE}};
+    ProfileOut out;
+    open_file(&out);
+    add_ceilings(&out);
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Measurement m =
+            measurement(MEASURE_KERNEL, "gemm", TYPE_BF16, rows[i].kernel.dimension);
+        m.probe = rows[i].probe;
+        add(&out, m, rows[i].time_s);
+    }
+    json_array_append_new(json_object_get(out.root, "kernels"), json_loads(FOREIGN, 0, NULL));
+    write_and_close(&out);
+    open_file(&out); /* and once more, by way of memory */
+    write_and_close(&out);
+    g_autoptr(json_t) root = json_load_file(file, 0, NULL);
+    const json_t *kernels = json_object_get(root, "kernels");
+    /* fp32 and bf16 products, a probe, copies, the entry by hand as a table of its columns */
+    ck_assert_int_eq(json_array_size(kernels), 5);
+    g_autoptr(Profile) profile = load();
+    ck_assert_int_eq(g_hash_table_size(profile->entries), 6);
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const ProfileEntry *entry = g_hash_table_lookup(profile->entries, &rows[i].kernel);
+        ck_assert_ptr_nonnull(entry);
+        ck_assert_double_eq_tol(entry->time_s, rows[i].time_s, 1e-11);
+        ck_assert_int_eq(entry->probe, rows[i].probe);
+    }
+}
+END_TEST
+
+/* What couldn't be measured beside a copy may well be measured alone. */
+START_TEST(test_absent_of_its_kind)
+{
+    ProfileOut out;
+    const Measurement beside = product(MEASURE_INTERFERENCE), alone = product(MEASURE_KERNEL);
+    const Result absent = {.status = RESULT_ABSENT, .reason = "made up"};
+    open_file(&out);
+    add_ceilings(&out);
+    profile_out_add(&out, &beside, &absent);
+    ck_assert(profile_out_has(&out, &beside));
+    ck_assert(!profile_out_has(&out, &alone));
+    write_and_close(&out);
+    open_file(&out);
+    ck_assert(profile_out_has(&out, &beside));
+    ck_assert(!profile_out_has(&out, &alone));
+    profile_out_close(&out);
+}
+END_TEST
+
 /* A data sheet's peaks stay, measured facts replace what was assumed. */
 START_TEST(test_continues_a_data_sheet)
 {
@@ -278,6 +340,8 @@ int main(void)
     tcase_add_test(tcase, test_all_sections);
     tcase_add_test(tcase, test_described_again);
     tcase_add_test(tcase, test_second_run_continues);
+    tcase_add_test(tcase, test_tables);
+    tcase_add_test(tcase, test_absent_of_its_kind);
     tcase_add_test(tcase, test_continues_a_data_sheet);
     tcase_add_test(tcase, test_refuses_other_files);
     tcase_add_loop_test(tcase, test_names, 0, G_N_ELEMENTS(names));

@@ -166,9 +166,57 @@ START_TEST(test_overlay_wins)
 }
 END_TEST
 
+#define TABLE(columns, rows)                                                                   \
+    OVERLAY                                                                                    \
+        ",\"kernels\":[{\"op\":\"gemm\",\"dtype\":\"bf16\",\"implementation\":\"made up\","    \
+        "\"columns\":[" columns "],\"rows\":[" rows "]}]}"
+#define SIZES "\"k\",\"n\",\"m\",\"batch\","
+
+/* A table's rows are the same kernels, whatever the order of its columns; what it says above
+ * them holds for each; a row may add to what single kernels say, but not repeat it. */
+START_TEST(test_table)
+{
+    g_autoptr(Profile) profile = synthetic();
+    g_autoptr(GError) error = NULL;
+    const Kernel added = {KERNEL_GEMM, DTYPE_BF16, {1, 77, 88, 99, GEMM_TN}};
+    ck_assert_msg(overlay(profile,
+                          TABLE(SIZES "\"p10_s\",\"time_s\",\"sustained_s\"",
+                                "[1024,8192,8192,1,0.4,0.5,0.6],[99,88,77,1,1e-4,2e-4,3e-4]"),
+                          NULL, &error),
+                  "%s", error ? error->message : "");
+    ck_assert_double_eq(profile_lookup(profile, &measured).time_s, 0.6);
+    ck_assert_double_eq(entry_of(profile, &measured)->time_s, 0.5);
+    ck_assert_double_eq(profile_lookup(profile, &added).time_s, 3e-4);
+    ck_assert_int_eq(profile_lookup(profile, &added).source, TIME_MEASURED);
+}
+END_TEST
+
 static const struct {
     const char *text, *message;
 } malformed[] = {
+    {TABLE(SIZES "\"time_s\"", "[99,88,77,1,0.5],[99,88,77,1,0.5]"), "kernels[0].rows[1]"},
+    {TABLE(SIZES "\"time_s\"", "[99,88,77,1]"), "kernels[0].rows[0]"},
+    {TABLE(SIZES "\"time_s\"", "[99,88,77,1,0.5,7]"), "kernels[0].rows[0]"},
+    {TABLE(SIZES "\"time_s\"", "[99,88,0,1,0.5]"), "kernels[0].rows[0].m: 0 is out of range"},
+    {TABLE(SIZES "\"time_s\"", "[99,88,\"7\",1,0.5]"), "kernels[0].rows[0].m: must be an int"},
+    {TABLE(SIZES "\"time_s\"", "[99,88,7,1,null]"), "kernels[0].rows[0].time_s: missing"},
+    {TABLE(SIZES "\"time_s\"", "[99,88,7,1,-1.0]"), "kernels[0].rows[0].time_s: -1 is out"},
+    {TABLE(SIZES "\"time_s\"", "{}"), "kernels[0].rows[0]: must be an array"},
+    {TABLE(SIZES "\"time_s\",\"p90_s\"", "[99,88,7,1,0.5,0.4]"), "kernels[0].rows[0].time_s"},
+    {TABLE(SIZES "\"p10_s\"", "[99,88,7,1,0.5]"), "kernels[0].columns: \"time_s\" is missing"},
+    {TABLE("\"m\",\"time_s\"", "[99,0.5]"), "kernels[0].columns: \"batch\" is missing"},
+    {TABLE(SIZES "\"k\",\"time_s\"", "[99,88,7,1,9,0.5]"),
+     "kernels[0].columns[4]: stands twice"},
+    {TABLE(SIZES "\"width\"", "[99,88,7,1,0.5]"), "kernels[0].columns[4]: must be a dimension"},
+    {TABLE(SIZES "7", "[99,88,7,1,0.5]"), "kernels[0].columns[4]: must be a dimension"},
+    {OVERLAY ",\"kernels\":[{\"op\":\"gemm\",\"dtype\":\"bf16\",\"columns\":[]}]}",
+     "kernels[0].columns"},
+    {OVERLAY ",\"kernels\":[{\"op\":\"copy\",\"dtype\":\"fp32\",\"columns\":[\"bytes\","
+             "\"time_s\"]}]}",
+     "kernels[0].rows: must be an array"},
+    {OVERLAY ",\"kernels\":[{\"op\":\"copy\",\"dtype\":\"fp32\",\"columns\":[\"bytes\","
+             "\"time_s\"],\"rows\":[],\"time_s\":1}]}",
+     "kernels[0].time_s: not known"},
     {"{\"format\":\"zerosim-profile\",\"version\":1,\"gpu\":\"other\"" KERNELS, "gpu"},
     {OVERLAY ",\"kernels\":{}}", "kernels"},
     {OVERLAY ",\"kernels\":[{\"op\":\"gemm\"}]}", "kernels[0].dtype"},
@@ -360,6 +408,7 @@ int main(void)
     tcase_add_test(tcase, test_check);
     tcase_add_test(tcase, test_probes_stand_apart);
     tcase_add_test(tcase, test_overlay_wins);
+    tcase_add_test(tcase, test_table);
     tcase_add_loop_test(tcase, test_malformed_overlay, 0, G_N_ELEMENTS(malformed));
     tcase_add_test(tcase, test_overlay_is_no_profile);
     tcase_add_test(tcase, test_trace);

@@ -6,7 +6,8 @@ CALIBRATE_PLAN = \
 	%reldir%/plan_models.c %reldir%/plan_shapes.h
 
 CALIBRATE_PROFILE = \
-	%reldir%/bench.h %reldir%/profile_facts.c %reldir%/profile_out.c %reldir%/profile_out.h
+	%reldir%/bench.h %reldir%/profile_facts.c %reldir%/profile_out.c %reldir%/profile_out.h \
+	%reldir%/profile_rows.c
 
 CALIBRATE_C = $(CALIBRATE_PLAN) $(CALIBRATE_PROFILE) \
 	%reldir%/calibrate.c %reldir%/nvml.c %reldir%/nvml.h \

@@ -65,6 +65,113 @@ static bool check(const ProfileOut *out, const char *gpu, char *message, size_t 
     return false;
 }
 
+/* -- where an entry stands: an object of each section's keys and positions */
+
+#define KEY_SIZE 256
+#define ABSENT "absent"
+
+/* What couldn't be measured stands in one section, whatever its kind. */
+static void key_of(const char *section_name, const Measurement *m, char *key, size_t size)
+{
+    const bool absent = strcmp(section_name, ABSENT) == 0;
+    const int n = absent ? snprintf(key, size, "%s ", plan_kind_name(m->kind)) : 0;
+    plan_describe(m, key + n, size - (size_t)n);
+}
+
+static void set_place(json_t *index, const char *section_name, const char *key, size_t at)
+{
+    json_t *places = json_object_get(index, section_name);
+    if (!places) {
+        places = json_object();
+        json_object_set_new(index, section_name, places);
+    }
+    json_object_set_new(places, key, json_integer((json_int_t)at));
+}
+
+static int name_index(const char *name, const char *(*name_of)(int), int n)
+{
+    int i = 0;
+    while (i < n && !(name && strcmp(name, name_of(i)) == 0))
+        i++;
+    return i;
+}
+
+static const char *type_name(int type)
+{
+    return plan_type_name((Type)type);
+}
+
+static const char *kind_name(int kind)
+{
+    return plan_kind_name((MeasureKind)kind);
+}
+
+/* False: no operation of the plan, or not its dimensions. */
+static bool measurement_of(const json_t *entry, Measurement *m)
+{
+    const char *op = json_string_value(json_object_get(entry, "op"));
+    const char *kind = json_string_value(json_object_get(entry, "measurement"));
+    const json_t *shape = json_object_get(entry, "dimensions");
+    const int type =
+        name_index(json_string_value(json_object_get(entry, "dtype")), type_name, N_TYPES);
+    *m = (Measurement){
+        .kind = (MeasureKind)name_index(kind ? kind : "kernel", kind_name, N_MEASURE_KINDS),
+        .op = op ? plan_op_find(op) : NULL,
+        .type = (Type)type};
+    if (!m->op || m->type == N_TYPES || m->kind == N_MEASURE_KINDS ||
+        json_object_size(shape) != plan_n_dimensions(m->op))
+        return false;
+    for (size_t i = 0; i < plan_n_dimensions(m->op); i++) {
+        const json_t *value = json_object_get(shape, m->op->dimensions[i]);
+        if (!json_is_integer(value))
+            return false;
+        m->dimension[i] = json_integer_value(value);
+    }
+    return true;
+}
+
+static void index_all(ProfileOut *out)
+{
+    char key[KEY_SIZE];
+    Measurement m;
+    for (size_t s = 0; s < sizeof section_order / sizeof *section_order; s++) {
+        const json_t *array = json_object_get(out->root, section_order[s]);
+        for (size_t i = 0; i < json_array_size(array); i++) {
+            if (!measurement_of(json_array_get(array, i), &m))
+                continue;
+            key_of(section_order[s], &m, key, sizeof key);
+            set_place(out->index, section_order[s], key, i);
+        }
+    }
+}
+
+/* NULL: no such entry. */
+static json_t *find(const ProfileOut *out, const char *section_name, const Measurement *m)
+{
+    char key[KEY_SIZE];
+    key_of(section_name, m, key, sizeof key);
+    const json_t *at = json_object_get(json_object_get(out->index, section_name), key);
+    return at ? json_array_get(json_object_get(out->root, section_name),
+                               (size_t)json_integer_value(at))
+              : NULL;
+}
+
+static void put(ProfileOut *out, const char *section_name, const Measurement *m, json_t *entry)
+{
+    char key[KEY_SIZE];
+    json_t *array = section(out, section_name);
+    key_of(section_name, m, key, sizeof key);
+    const json_t *at = json_object_get(json_object_get(out->index, section_name), key);
+    if (at) {
+        json_array_set_new(array, (size_t)json_integer_value(at), entry);
+        return;
+    }
+    set_place(out->index, section_name, key, json_array_size(array));
+    json_array_append_new(array, entry);
+}
+
+/* -- the file */
+
 bool profile_out_open(ProfileOut *out, const char *file, const char *gpu, char *message,
                       size_t size)
 {
@@ -72,6 +179,7 @@ bool profile_out_open(ProfileOut *out, const char *file, const char *gpu, char *
     out->file = strdup(file);
     out->root = NULL;
     out->run = NULL;
+    out->index = json_object();
     if (access(file, F_OK) != 0) {
         out->root = begin(gpu);
         return true;
@@ -81,13 +189,28 @@ bool profile_out_open(ProfileOut *out, const char *file, const char *gpu, char *
         snprintf(message, size, "%s: line %d: %s", file, error.line, error.text);
         return false;
     }
-    return check(out, gpu, message, size);
+    if (!check(out, gpu, message, size))
+        return false;
+    json_object_set_new(out->root, "kernels",
+                        profile_rows_unpack(json_object_get(out->root, "kernels")));
+    index_all(out);
+    return true;
 }
 
 void profile_out_close(ProfileOut *out)
 {
     json_decref(out->root);
+    json_decref(out->index);
     free(out->file);
+}
+
+bool profile_out_has(const ProfileOut *out, const Measurement *m)
+{
+    const json_t *entry = find(out, sections[m->kind], m);
+    const bool has = m->kind == MEASURE_SUSTAINED
+                         ? json_object_get(entry, "sustained_s") != NULL
+                         : entry != NULL;
+    return has || find(out, ABSENT, m) != NULL;
 }
 
 static json_t *dimensions(const Measurement *m)
@@ -96,48 +219,6 @@ static json_t *dimensions(const Measurement *m)
     for (size_t i = 0; i < plan_n_dimensions(m->op); i++)
         json_object_set_new(object, m->op->dimensions[i], json_integer(m->dimension[i]));
     return object;
-}
-
-static bool is_entry(const json_t *entry, const Measurement *m, const json_t *shape)
-{
-    const char *op = json_string_value(json_object_get(entry, "op"));
-    const char *type = json_string_value(json_object_get(entry, "dtype"));
-    return op && type && strcmp(op, m->op->name) == 0 &&
-           strcmp(type, plan_type_name(m->type)) == 0 &&
-           json_equal(json_object_get(entry, "dimensions"), shape);
-}
-
-/* The entry's index, or the array's length. */
-static size_t find(const json_t *array, const Measurement *m, const json_t *shape)
-{
-    size_t i = 0;
-    while (i < json_array_size(array) && !is_entry(json_array_get(array, i), m, shape))
-        i++;
-    return i;
-}
-
-bool profile_out_has(const ProfileOut *out, const Measurement *m)
-{
-    json_t *shape = dimensions(m);
-    const json_t *array = json_object_get(out->root, sections[m->kind]);
-    const json_t *absent = json_object_get(out->root, "absent");
-    const json_t *entry = json_array_get(array, find(array, m, shape));
-    const bool has = m->kind == MEASURE_SUSTAINED
-                         ? json_object_get(entry, "sustained_s") != NULL
-                         : entry != NULL;
-    const bool settled = has || find(absent, m, shape) < json_array_size(absent);
-    json_decref(shape);
-    return settled;
-}
-
-static void put(json_t *array, const Measurement *m, json_t *entry)
-{
-    const json_t *shape = json_object_get(entry, "dimensions");
-    const size_t at = find(array, m, shape);
-    if (at < json_array_size(array))
-        json_array_set_new(array, at, entry);
-    else
-        json_array_append_new(array, entry);
 }
 
 static json_t *entry_of(const Measurement *m)
@@ -163,9 +244,7 @@ static void add_times(json_t *entry, const Measurement *m, const Result *result)
 /* A loop's time joins the entry that its burst has; a probe stays one. */
 static void keep_flags(const ProfileOut *out, const Measurement *m, json_t *entry)
 {
-    const json_t *array = section(out, sections[m->kind]);
-    const json_t *shape = json_object_get(entry, "dimensions");
-    const json_t *old = json_array_get(array, find(array, m, shape));
+    const json_t *old = find(out, sections[m->kind], m);
     json_t *sustained = json_object_get(old, "sustained_s");
     if (json_object_get(old, "probe"))
         json_object_set_new(entry, "probe", json_true());
@@ -180,13 +259,15 @@ void profile_out_add(ProfileOut *out, const Measurement *m, const Result *result
         const char *what = result->status == RESULT_WRONG ? "wrong result" : "absent";
         json_object_set_new(entry, "status", json_string(what));
         json_object_set_new(entry, "reason", json_string(result->reason));
-        put(section(out, "absent"), m, entry);
+        if (m->kind != MEASURE_KERNEL)
+            json_object_set_new(entry, "measurement", json_string(plan_kind_name(m->kind)));
+        put(out, ABSENT, m, entry);
         return;
     }
     add_times(entry, m, result);
     if (m->kind == MEASURE_KERNEL || m->kind == MEASURE_SUSTAINED)
         keep_flags(out, m, entry);
-    put(section(out, sections[m->kind]), m, entry);
+    put(out, sections[m->kind], m, entry);
 }
 
 /* Names, versions and numbers; nothing of whose machine it is. */
@@ -254,16 +335,22 @@ static void write_lines(FILE *file, const char *name, const json_t *value, bool 
     for (size_t i = 0; i < n; i++) {
         const json_t *item =
             object ? json_object_iter_value(iterator) : json_array_get(value, i);
-        char *text = json_dumps(item, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
         fputs("    ", file);
         if (object)
             fprintf(file, "\"%s\": ", json_object_iter_key(iterator));
-        fprintf(file, "%s%s\n", text ? text : "null", i + 1 < n ? "," : "");
-        free(text);
+        profile_rows_write(file, item);
+        fputs(i + 1 < n ? ",\n" : "\n", file);
         if (object)
             iterator = json_object_iter_next((json_t *)value, iterator);
     }
     fprintf(file, "  %c%s\n", object ? '}' : ']', last ? "" : ",");
+}
+
+static void write_tables(FILE *file, const json_t *kernels, bool last)
+{
+    json_t *tables = profile_rows_pack(kernels);
+    write_lines(file, "kernels", tables, last);
+    json_decref(tables);
 }
 
 static bool write_all(FILE *file, const json_t *root)
@@ -275,7 +362,9 @@ static bool write_all(FILE *file, const json_t *root)
     json_object_foreach((json_t *)root, key, value)
     {
         left--;
-        if (json_is_array(value) || json_is_object(value))
+        if (strcmp(key, "kernels") == 0)
+            write_tables(file, value, left == 0);
+        else if (json_is_array(value) || json_is_object(value))
             write_lines(file, key, value, left == 0);
         else
             write_value(file, key, value, left == 0);

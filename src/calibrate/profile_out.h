@@ -6,11 +6,13 @@
 #include "bench.h"
 
 #include <jansson.h>
+#include <stdio.h>
 
 typedef struct {
     json_t *root;
     char *file;
-    json_t *run; /* this run's record in root; NULL until described */
+    json_t *run;   /* this run's record in root; NULL until described */
+    json_t *index; /* where each measurement's entry stands in its section */
 } ProfileOut;
 
 /* Reads `file`, or begins an empty profile called `gpu` where there is none. False with one
@@ -30,6 +32,12 @@ void profile_out_describe(ProfileOut *out, const Machine *machine, const char *c
 
 /* Writes beside the file, then renames. False with one line in `message`. */
 bool profile_out_write(const ProfileOut *out, char *message, size_t size);
+
+/* -- profile_rows.c: kernels as tables in the file, as an entry each in memory */
+
+json_t *profile_rows_unpack(const json_t *kernels);
+json_t *profile_rows_pack(const json_t *kernels);
+void profile_rows_write(FILE *file, const json_t *entry);
 
 /* -- profile_facts.c */
 
