@@ -337,22 +337,29 @@ static const StepHooks *hooks_of(const Training *training)
     g_assert_not_reached();
 }
 
+typedef struct {
+    gint64 numel;
+    int n_tensors;
+} Share;
+
+/* By rank: what it owns of the optimizer. */
+static Share *shares_new(const Model *model, const int *owners, int n_ranks)
+{
+    Share *shares = g_new0(Share, n_ranks);
+
+    for (guint p = 0; owners && p < model->parameters->len; p++) {
+        shares[owners[p]].numel += model_parameter(model, (int)p)->numel;
+        shares[owners[p]].n_tensors++;
+    }
+    return shares;
+}
+
 /* Which program a rank runs: ranks with equal shares of the optimizer, on GPUs of one kind, run
  * the same one. */
-static char *share_of(const Profile *profile, const Model *model, const int *owners, int rank)
+static char *program_key(const Share *share, const Profile *profile)
 {
-    gint64 numel = 0;
-    int n_tensors = 0;
-
-    if (!owners)
-        return g_strdup(profile->name);
-    for (guint p = 0; p < model->parameters->len; p++) {
-        if (owners[p] != rank)
-            continue;
-        numel += model_parameter(model, (int)p)->numel;
-        n_tensors++;
-    }
-    return g_strdup_printf("%" G_GINT64_FORMAT " in %d on %s", numel, n_tensors, profile->name);
+    return g_strdup_printf("%" G_GINT64_FORMAT " in %d on %s", share->numel, share->n_tensors,
+                           profile->name);
 }
 
 Job *step_build(const Model *model, const Training *training, const Profile *profile,
@@ -365,31 +372,41 @@ Job *step_build(const Model *model, const Training *training, const Profile *pro
     return step_build_on(model, training, profile_of_rank, n_ranks, error);
 }
 
+/* FALSE: the model can't be trained like this. Takes the program in either case. */
+static gboolean program_add(Job *job, const Step *step, Schedule *schedule, GError **error)
+{
+    g_ptr_array_add(job->programs, schedule);
+    if (!step->refusal)
+        return schedule_validate(schedule, error);
+    g_set_error_literal(error, ZEROSIM_ERROR, ERROR_INPUT, step->refusal);
+    g_free(step->refusal);
+    return FALSE;
+}
+
 Job *step_build_on(const Model *model, const Training *training,
                    const Profile *const *profile_of_rank, int n_ranks, GError **error)
 {
     g_autoptr(Job) job = job_new(n_ranks);
     g_autofree int *owners =
         step_gives_whole_tensors(training) ? step_ddp_owners(model, n_ranks) : NULL;
+    g_autofree Share *shares = shares_new(model, owners, n_ranks);
     g_autoptr(GHashTable) programs =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    const StepHooks *hooks = hooks_of(training);
 
-    if (hooks_of(training)->add_communicators &&
-        !hooks_of(training)->add_communicators(job, training, error))
-        return NULL;
-    if (hooks_of(training)->check &&
-        !hooks_of(training)->check(model, training, n_ranks, error))
+    if ((hooks->add_communicators && !hooks->add_communicators(job, training, error)) ||
+        (hooks->check && !hooks->check(model, training, n_ranks, error)))
         return NULL;
     for (int rank = 0; rank < n_ranks; rank++) {
-        char *share = share_of(profile_of_rank[rank], model, owners, rank);
+        g_autofree char *key = program_key(&shares[rank], profile_of_rank[rank]);
         gpointer found;
-        if (g_hash_table_lookup_extended(programs, share, NULL, &found)) {
+        if (g_hash_table_lookup_extended(programs, key, NULL, &found)) {
             job->program_of_rank[rank] = GPOINTER_TO_INT(found);
-            g_free(share);
             continue;
         }
         job->program_of_rank[rank] = (int)job->programs->len;
-        g_hash_table_insert(programs, share, GUINT_TO_POINTER(job->programs->len));
+        g_hash_table_insert(programs, g_steal_pointer(&key),
+                            GUINT_TO_POINTER(job->programs->len));
         Step step = {.model = model,
                      .training = training,
                      .profile = profile_of_rank[rank],
@@ -397,15 +414,8 @@ Job *step_build_on(const Model *model, const Training *training,
                      .rank = rank,
                      .job = job,
                      .owners = owners,
-                     .hooks = hooks_of(training)};
-        Schedule *schedule = program_build(&step);
-        g_ptr_array_add(job->programs, schedule);
-        if (step.refusal) {
-            g_set_error_literal(error, ZEROSIM_ERROR, ERROR_INPUT, step.refusal);
-            g_free(step.refusal);
-            return NULL;
-        }
-        if (!schedule_validate(schedule, error))
+                     .hooks = hooks};
+        if (!program_add(job, &step, program_build(&step), error))
             return NULL;
     }
     return g_steal_pointer(&job);
