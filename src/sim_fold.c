@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-/* SimGrid's attributes of hosts and links that change over time. */
+/* SimGrid's attributes of hosts and links that change over time; <trace_connect> gives them to
+ * one by name. */
 static const char *const varying_attributes[] = {"speed_file", "state_file", "bandwidth_file",
                                                  "latency_file", "availability_file"};
 
@@ -17,15 +18,31 @@ typedef struct {
     int *group_of[MAX_COMMUNICATORS]; /* by rank: index of its group; -1: none */
 } Refinement;
 
+static void element_begins(GMarkupParseContext *context, const char *element,
+                           const char **names, const char **values, gpointer varies,
+                           GError **error)
+{
+    (void)context, (void)values, (void)error;
+    if (g_str_equal(element, "trace_connect"))
+        *(gboolean *)varies = TRUE;
+    for (gsize i = 0; i < G_N_ELEMENTS(varying_attributes); i++)
+        if (g_strv_contains(names, varying_attributes[i]))
+            *(gboolean *)varies = TRUE;
+}
+
+/* What GMarkup can't read, a document type of its own or another encoding, may hold anything.
+ */
 gboolean sim_fold_platform_varies(const Cluster *cluster)
 {
+    static const GMarkupParser parser = {.start_element = element_begins};
+    gboolean varies = FALSE;
+    gsize length;
     g_autofree char *xml = NULL;
-    if (!g_file_get_contents(cluster->xml_file, &xml, NULL, NULL))
-        return TRUE;
-    for (guint i = 0; i < G_N_ELEMENTS(varying_attributes); i++)
-        if (strstr(xml, varying_attributes[i]))
-            return TRUE;
-    return FALSE;
+    g_autoptr(GMarkupParseContext) context =
+        g_markup_parse_context_new(&parser, G_MARKUP_DEFAULT_FLAGS, &varies, NULL);
+    return !g_file_get_contents(cluster->xml_file, &xml, &length, NULL) ||
+           !g_markup_parse_context_parse(context, xml, (gssize)length, NULL) ||
+           !g_markup_parse_context_end_parse(context, NULL) || varies;
 }
 
 /* Colours are numbered by first use; takes the key. */

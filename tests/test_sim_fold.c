@@ -2,6 +2,8 @@
 /* Short cuts of a replay against the replay without: random jobs give the same times either
  * way. */
 #include "random_job.h"
+#include "scratch.h"
+#include "sim_fold.h"
 #include "suite_run.h"
 
 static void assert_equal_times(const Timeline *folded, const Timeline *whole, const Job *job)
@@ -95,9 +97,39 @@ START_TEST(speed_tells_ranks_apart)
 }
 END_TEST
 
+static const struct {
+    const char *what;
+    gboolean varies;
+} platforms[] = {
+    {"<host id=\"a\" speed=\"1Gf\"/>", FALSE},
+    {"<!-- no speed_file --><host id=\"bandwidth_file\" speed=\"1Gf\"/>", FALSE},
+    {"<host id=\"a\" speed=\"1Gf\" speed_file=\"a.txt\"/>", TRUE},
+    {"<link id=\"a\" bandwidth_file = 'a.txt'/>", TRUE},
+    {"<trace id=\"t\">0 1</trace><trace_connect trace=\"t\" element=\"a\"/>", TRUE},
+    {"<host id=\"a\">", TRUE}, /* not to be read: no short cuts */
+};
+
+/* What a platform's file says of time is in its attributes, not in names or comments. */
+START_TEST(profiles_of_time_make_a_platform_vary)
+{
+    g_autofree char *xml = g_strdup_printf(
+        "<?xml version='1.0'?>\n<!DOCTYPE platform SYSTEM \"https://simgrid.org/simgrid.dtd\">"
+        "<platform version=\"4.1\">%s</platform>",
+        platforms[_i].what);
+    g_autofree char *file = scratch_write("platform.xml", xml);
+    g_autoptr(Cluster) cluster = cluster_new("test", file);
+    ck_assert_int_eq(sim_fold_platform_varies(cluster), platforms[_i].varies);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("sim_fold");
+    TCase *files = tcase_create("platform files");
+    tcase_add_checked_fixture(files, scratch_set_up, scratch_tear_down);
+    tcase_add_loop_test(files, profiles_of_time_make_a_platform_vary, 0,
+                        G_N_ELEMENTS(platforms));
+    suite_add_tcase(suite, files);
     TCase *tcase = tcase_create("fold");
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, folded_is_whole, 0, 16);
