@@ -456,8 +456,8 @@ void layer_fused_cross_entropy(ModelBuild *build, gint64 vocabulary)
     layer->backward_temporary_bytes = e * logits;
 }
 
-/* Composer's trainer (_train_microbatch): after backward, from the logits, which it keeps as the
- * model's output until then, by cross entropies that autocast computes in fp32. The first
+/* Composer's trainer (_train_microbatch): after backward, from the logits, which it keeps as
+ * the model's output until then, by cross entropies that autocast computes in fp32. The first
  * layer's backward is the last. */
 void layer_loss_metrics(ModelBuild *build, gint64 vocabulary, int n)
 {

@@ -86,8 +86,8 @@ static json_t *confidence_object(const Result *result)
     }
     return json_pack("{s:o, s:{s:f, s:f}, s:s, s:o}", "kernels", kernels, "comm", "fitted_frac",
                      result->comm_fitted_frac, "modelled_frac", result->comm_modelled_frac,
-                     "overlap", overlaps[result->overlap],
-                     "expected_error_frac", expected_error_object(&result->expected_error));
+                     "overlap", overlaps[result->overlap], "expected_error_frac",
+                     expected_error_object(&result->expected_error));
 }
 
 static json_t *warnings_array(const GPtrArray *warnings)

@@ -57,8 +57,8 @@ typedef struct {
     int label;               /* index in Schedule.labels: "forward layers.3.mlp.up_proj" */
     int first_wait, n_waits; /* slice of Schedule.waits: op indices, each below this op's */
     /* COMPUTE: a run of kernels */
-    double work_s;                   /* at the profile's speed, with launches */
-    double source_s[N_TIME_SOURCES]; /* work_s by provenance */
+    double work_s;                    /* at the profile's speed, with launches */
+    double source_s[N_TIME_SOURCES];  /* work_s by provenance */
     double class_s[N_KERNEL_CLASSES]; /* work_s by class of kernel */
     double flops;
     int n_launches;

@@ -45,8 +45,8 @@ typedef struct {
     GArray *collectives; /* CollectiveUse, of rank 0's collectives in the order of its list */
     gint64 n_flows;
     SimOverlap overlap;
-    int n_steps;                  /* simulated until steady */
-    gboolean is_steady;           /* FALSE: steps still differed when it gave up */
+    int n_steps;        /* simulated until steady */
+    gboolean is_steady; /* FALSE: steps still differed when it gave up */
 } SimResult;
 
 /* The profile says what a collective takes from kernels beside it; NULL: nothing. Errors:

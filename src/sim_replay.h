@@ -39,9 +39,9 @@ typedef struct {
     const Cluster *cluster;
     const Job *job;
     SimInterference interference;
-    gboolean whole;         /* no short cuts */
-    GPtrArray *programs;    /* SimProgram *, one for each of the job's */
-    GPtrArray *groups;      /* SimGroup *, by communicator; those with collectives */
+    gboolean whole;      /* no short cuts */
+    GPtrArray *programs; /* SimProgram *, one for each of the job's */
+    GPtrArray *groups;   /* SimGroup *, by communicator; those with collectives */
     int n_steps;
     /* filled */
     SimOutcome *outcome; /* shared memory */

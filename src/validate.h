@@ -27,8 +27,8 @@ typedef struct {
     double predicted, measured;  /* NAN: none */
     gboolean used_for_fit;
     gboolean too_large; /* it ran, and is predicted not to fit in memory */
-    char *assumed; /* what the row doesn't say, joined by "; "; "": nothing */
-    char *reason;  /* why there is no prediction; "": there is one */
+    char *assumed;      /* what the row doesn't say, joined by "; "; "": nothing */
+    char *reason;       /* why there is no prediction; "": there is one */
     /* what errors are grouped by */
     char *source, *strategy, *gpu;
     char *stack;      /* "pytorch", "deepspeed", "llm.c", "jax-xla" or "": who ran it */
