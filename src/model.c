@@ -17,11 +17,13 @@
 #define LARGEST_BYTES 1e18 /* sums of ten such still fit gint64 */
 
 static const ModelFamily *const families[] = {
-    &model_family_gpt2,     &model_family_llama,   &model_family_bert,    &model_family_gpt_neo,
-    &model_family_gpt_neox, &model_family_gptj,    &model_family_opt,     &model_family_mpt,
-    &model_family_bloom,    &model_family_falcon,  &model_family_mistral, &model_family_mixtral,
-    &model_family_qwen2,    &model_family_qwen3,   &model_family_phi,     &model_family_phi3,
-    &model_family_gemma2,   &model_family_roberta, &model_family_t5,      &model_family_vit,
+    &model_family_gpt2,    &model_family_llama,    &model_family_bert,
+    &model_family_gpt_neo, &model_family_gpt_neox, &model_family_gptj,
+    &model_family_opt,     &model_family_mpt,      &model_family_bloom,
+    &model_family_falcon,  &model_family_mistral,  &model_family_mixtral,
+    &model_family_qwen2,   &model_family_qwen3,    &model_family_phi,
+    &model_family_phi3,    &model_family_gemma2,   &model_family_roberta,
+    &model_family_t5,      &model_family_vit,      &model_family_xlm_roberta,
 };
 
 static const char *const attention_names[] = {"eager", "sdpa", "flash2", "cudnn", "flash1"};
@@ -82,6 +84,16 @@ gboolean model_read_dropout(const ModelBuild *build, const char *key, double *va
     if (build->options->dropout >= 0)
         *value = build->options->dropout;
     return TRUE;
+}
+
+gboolean model_read_rotated_part(const ModelBuild *build, double *part, GError **error)
+{
+    JsonIn rope;
+    if (!json_in_double(&build->config, "partial_rotary_factor", FALSE, 0, 1, part, error) ||
+        !json_in_object(&build->config, "rope_parameters", FALSE, build->names, &rope, error))
+        return FALSE;
+    return !rope.object ||
+           json_in_double(&rope, "partial_rotary_factor", FALSE, 0, 1, part, error);
 }
 
 gboolean model_read_architecture(const ModelBuild *build, const ModelFamily *family, int *index,

@@ -21,6 +21,8 @@ static const Kind kinds[] = {
     {&model_family_bert, "bert.", "cls.predictions", "cls.predictions.transform.dense",
      "cls.predictions.transform.LayerNorm", 0},
     {&model_family_roberta, "roberta.", "lm_head", "lm_head.dense", "lm_head.layer_norm", 2},
+    {&model_family_xlm_roberta, "roberta.", "lm_head", "lm_head.dense", "lm_head.layer_norm",
+     2},
 };
 
 typedef struct {
@@ -35,11 +37,10 @@ typedef struct {
 static gboolean bert_read(ModelBuild *build, Bert *b, GError **error)
 {
     const char *activation = "gelu";
-    const gboolean roberta = strcmp(build->model->family, model_family_roberta.model_type) == 0;
-    *b = (Bert){.kind = &kinds[roberta ? 1 : 0],
-                .types = 2,
-                .hidden_dropout = 0.1,
-                .attention_dropout = 0.1};
+    const Kind *kind = kinds;
+    while (strcmp(build->model->family, kind->family->model_type) != 0)
+        kind++;
+    *b = (Bert){.kind = kind, .types = 2, .hidden_dropout = 0.1, .attention_dropout = 0.1};
     if (!model_read_architecture(build, b->kind->family, &b->architecture, error) ||
         !model_read_size(build, "hidden_size", &b->hidden, error) ||
         !model_read_layers(build, "num_hidden_layers", &b->layers, error) ||
@@ -254,3 +255,14 @@ const ModelFamily model_family_roberta = {.model_type = "roberta",
                                           .modelled = bert_modelled,
                                           .irrelevant = bert_irrelevant,
                                           .fixed = bert_fixed};
+
+/* RoBERTa with another vocabulary. */
+static const char *const xlm_roberta_architectures[] = {"XLMRobertaModel",
+                                                        "XLMRobertaForMaskedLM", NULL};
+
+const ModelFamily model_family_xlm_roberta = {.model_type = "xlm-roberta",
+                                              .build = bert_build,
+                                              .architectures = xlm_roberta_architectures,
+                                              .modelled = bert_modelled,
+                                              .irrelevant = bert_irrelevant,
+                                              .fixed = bert_fixed};

@@ -187,10 +187,13 @@ static const char *const falcon_modelled[] = {"hidden_size",
                                               "attention_dropout",
                                               "hidden_dropout",
                                               NULL};
-static const char *const falcon_irrelevant[] = {
-    "layer_norm_epsilon", "apply_residual_connection_post_layernorm",
-    "rope_theta",         "rope_scaling",
-    "rope_parameters",    NULL};
+static const char *const falcon_irrelevant[] = {"layer_norm_epsilon",
+                                                "apply_residual_connection_post_layernorm",
+                                                "rope_theta",
+                                                "rope_scaling",
+                                                "rope_parameters",
+                                                "ff_factor",
+                                                NULL};
 
 const ModelFamily model_family_falcon = {.model_type = "falcon",
                                          .build = falcon_build,

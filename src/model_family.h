@@ -43,8 +43,8 @@ extern const ModelFamily model_family_gpt2, model_family_gpt_neo, model_family_g
     model_family_gptj, model_family_opt, model_family_mpt, model_family_bloom,
     model_family_falcon, model_family_llama, model_family_mistral, model_family_mixtral,
     model_family_qwen2, model_family_qwen3, model_family_phi, model_family_phi3,
-    model_family_gemma2, model_family_bert, model_family_roberta, model_family_t5,
-    model_family_vit;
+    model_family_gemma2, model_family_bert, model_family_roberta, model_family_xlm_roberta,
+    model_family_t5, model_family_vit;
 
 /* -- model_members.c: the three lists of members */
 gboolean model_check_members(const JsonIn *in, const ModelFamily *family, GPtrArray *warnings,
@@ -71,6 +71,9 @@ gboolean model_check_product(const ModelBuild *build, const char *what, gint64 a
 /* A probability of dropout: the options', else the member's, else what `value` holds. */
 gboolean model_read_dropout(const ModelBuild *build, const char *key, double *value,
                             GError **error);
+/* The part of a head that turns with the position: partial_rotary_factor, which transformers 5
+ * writes into rope_parameters; else what `part` holds. */
+gboolean model_read_rotated_part(const ModelBuild *build, double *part, GError **error);
 /* The architecture as an index into the family's list. */
 gboolean model_read_architecture(const ModelBuild *build, const ModelFamily *family, int *index,
                                  GError **error);

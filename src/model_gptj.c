@@ -228,6 +228,7 @@ static gboolean gpt_neox_read(ModelBuild *build, Decoder *d, GError **error)
     double part = 0.25;
     if (!decoder_read_members(build, &members, d, error) ||
         !json_in_double(in, "rotary_pct", FALSE, 0, 1, &part, error) ||
+        !model_read_rotated_part(build, &part, error) ||
         !json_in_bool(in, "use_parallel_residual", FALSE, &d->parallel, error) ||
         !json_in_bool(in, "attention_bias", FALSE, &d->qkv_bias, error))
         return FALSE;
@@ -260,19 +261,28 @@ static gboolean gpt_neox_build(ModelBuild *build, GError **error)
 
 static const char *const gpt_neox_architectures[] = {"GPTNeoXForCausalLM", "GPTNeoXModel",
                                                      NULL};
-static const char *const gpt_neox_modelled[] = {
-    "hidden_size",         "num_hidden_layers",
-    "num_attention_heads", "intermediate_size",
-    "vocab_size",          "max_position_embeddings",
-    "rotary_pct",          "use_parallel_residual",
-    "attention_bias",      "tie_word_embeddings",
-    "attention_dropout",   "hidden_dropout",
-    "hidden_act",          NULL};
+static const char *const gpt_neox_modelled[] = {"hidden_size",
+                                                "num_hidden_layers",
+                                                "num_attention_heads",
+                                                "intermediate_size",
+                                                "vocab_size",
+                                                "max_position_embeddings",
+                                                "rotary_pct",
+                                                "partial_rotary_factor",
+                                                "use_parallel_residual",
+                                                "attention_bias",
+                                                "tie_word_embeddings",
+                                                "attention_dropout",
+                                                "hidden_dropout",
+                                                "hidden_act",
+                                                NULL};
 static const char *const gpt_neox_irrelevant[] = {"layer_norm_eps",
                                                   "rotary_emb_base",
                                                   "rope_theta",
                                                   "rope_scaling",
                                                   "rope_parameters",
+                                                  "attention_probs_dropout_prob",
+                                                  "hidden_dropout_prob",
                                                   "classifier_dropout",
                                                   "gradient_checkpointing",
                                                   NULL};

@@ -151,7 +151,7 @@ static gboolean read_mixtral(ModelBuild *build, Decoder *d, GError **error)
 static gboolean read_phi3(ModelBuild *build, Decoder *d, GError **error)
 {
     double part = 1;
-    if (!json_in_double(&build->config, "partial_rotary_factor", FALSE, 0, 1, &part, error) ||
+    if (!model_read_rotated_part(build, &part, error) ||
         !model_read_dropout(build, "embd_pdrop", &d->embedding_dropout, error) ||
         !model_read_dropout(build, "resid_pdrop", &d->residual_dropout, error))
         return FALSE;
@@ -268,11 +268,20 @@ static const char *const irrelevant[] = {"rms_norm_eps",
                                          "cache_implementation",
                                          "router_aux_loss_coef",
                                          "embedding_dropout",
+                                         "is_llama_config",
+                                         "rope_interleaved",
+                                         "sliding_window_size",
+                                         "full_attn_mod",
+                                         "interpolate_factor",
                                          NULL};
 static const FixedMember fixed[] = {{"hidden_act", "\"silu\""},
                                     {"pretraining_tp", "1"},
                                     {"router_jitter_noise", "0.0"},
                                     {"output_router_logits", "false"},
+                                    {"attention_bias", "false"},
+                                    {"mlp_bias", "false"},
+                                    {"lm_head_bias", "false"},
+                                    {"use_mrope", "false"},
                                     {NULL, NULL}};
 static const FixedMember gemma2_fixed[] = {{"hidden_activation", "\"gelu_pytorch_tanh\""},
                                            {"hidden_act", "\"gelu_pytorch_tanh\""},

@@ -29,6 +29,10 @@ static const FixedMember attention_fixed[] = {{"attn_type", "\"multihead_attenti
                                               {"sliding_window_size", "-1"},
                                               {NULL, NULL}};
 
+/* transformers' models/mpt/modeling_mpt.py has no table of positions, whatever the file says.
+ */
+enum { LLM_FOUNDRY, TRANSFORMERS_PORT };
+
 static gboolean read_attention(ModelBuild *build, Decoder *d, GError **error)
 {
     JsonIn in;
@@ -40,6 +44,8 @@ static gboolean read_attention(ModelBuild *build, Decoder *d, GError **error)
     if (!json_in_bool(&in, "alibi", FALSE, &d->biased, error) ||
         !json_in_double(&in, "attn_pdrop", FALSE, 0, 1, &d->attention_dropout, error))
         return FALSE;
+    if (d->biased) /* MPTConfig sets learned_pos_emb to false, as MPT-7B's own file needs */
+        d->position_embedding = NULL;
     if (build->options->dropout >= 0)
         d->attention_dropout = build->options->dropout;
     static const ModelFamily members = {.modelled = attention_modelled,
@@ -54,13 +60,15 @@ static gboolean read_positions(ModelBuild *build, Decoder *d, GError **error)
 {
     const json_t *member = json_object_get(build->config.object, "max_seq_len");
     gboolean learned = FALSE, no_bias = TRUE;
+    int architecture;
     if (json_is_null(member) && build->options->sequence_length > 0)
         d->positions = build->options->sequence_length;
-    if (!model_read_size(build, "max_seq_len", &d->positions, error) ||
+    if (!model_read_architecture(build, &model_family_mpt, &architecture, error) ||
+        !model_read_size(build, "max_seq_len", &d->positions, error) ||
         !json_in_bool(&build->config, "learned_pos_emb", FALSE, &learned, error) ||
         !json_in_bool(&build->config, "no_bias", FALSE, &no_bias, error))
         return FALSE;
-    if (learned)
+    if (learned && architecture != TRANSFORMERS_PORT)
         d->position_embedding = "wpe";
     d->position_rows = d->positions;
     d->qkv_bias = d->out_bias = d->mlp_bias = !no_bias;
@@ -128,7 +136,8 @@ static gboolean mpt_build(ModelBuild *build, GError **error)
     return TRUE;
 }
 
-static const char *const architectures[] = {"MPTForCausalLM", "MptForCausalLM", NULL};
+static const char *const architectures[] = {
+    [LLM_FOUNDRY] = "MPTForCausalLM", [TRANSFORMERS_PORT] = "MptForCausalLM", NULL};
 static const char *const modelled[] = {"d_model",
                                        "n_layers",
                                        "n_heads",

@@ -130,7 +130,7 @@ static gboolean phi_read(ModelBuild *build, Decoder *d, GError **error)
                                            .standard_activation = "gelu_new"};
     double part = 0.5;
     if (!decoder_read_members(build, &members, d, error) ||
-        !json_in_double(&build->config, "partial_rotary_factor", FALSE, 0, 1, &part, error))
+        !model_read_rotated_part(build, &part, error))
         return FALSE;
     d->rotated = (gint64)((double)d->head_dim * part);
     return model_read_size(build, "num_key_value_heads", &d->kv_heads, error) &&

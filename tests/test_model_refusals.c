@@ -115,6 +115,8 @@ static const struct {
     {"vit-b-16.json", "\"patch_size\": 15", "multiple"},
     {"vit-b-16.json", "\"image_size\": 268435456", "absurdly large"},
     {"vit-b-16.json", "\"num_labels\": 0", "range"},
+    {"phi-3-mini.json", "\"attention_bias\": true", "false"},
+    {"pythia-160m.json", "\"rope_parameters\": {\"partial_rotary_factor\": 2}", "range"},
 };
 
 /* One line that names the file and the member, and what would be right; exit status 2. */
@@ -147,6 +149,18 @@ static const struct {
     {"t5-small.json", "\"architectures\": [\"T5WithLMHeadModel\"]",
      G_GINT64_CONSTANT(60506624)},
     {"mpt-7b.json", "\"norm_type\": \"layernorm\"", G_GINT64_CONSTANT(6649286656)},
+    /* As in MPT-7B's own file: ALiBi switches the table of positions off. */
+    {"mpt-7b.json", "\"learned_pos_emb\": true", G_GINT64_CONSTANT(6649286656)},
+    {"llm-foundry-mpt-7b.json", "\"architectures\": [\"MptForCausalLM\"]",
+     G_GINT64_CONSTANT(6658859008) - 2048 * 4096},
+    {"pythia-160m.json", "\"partial_rotary_factor\": 0.25", G_GINT64_CONSTANT(162322944)},
+    {"gpt-neox-20b.json", "\"attention_probs_dropout_prob\": 0",
+     G_GINT64_CONSTANT(20554567680)},
+    {"phi-3-mini.json", "\"attention_bias\": false", G_GINT64_CONSTANT(3821079552)},
+    {"qwen2-0.5b.json", "\"use_mrope\": false", G_GINT64_CONSTANT(494032768)},
+    {"gemma-2-9b.json", "\"sliding_window_size\": 4096", G_GINT64_CONSTANT(9241705984)},
+    {"llama-3.2-1b.json", "\"transformers.js_config\": {\"dtype\": \"q4\"}",
+     G_GINT64_CONSTANT(1235814400)},
 };
 
 START_TEST(test_read_too)
@@ -159,6 +173,28 @@ START_TEST(test_read_too)
     ck_assert_int_eq(model->n_parameters, read_too[_i].total);
     for (guint i = 0; i < warnings->len; i++) /* the member that was renamed */
         ck_assert_ptr_nonnull(strchr(g_ptr_array_index(warnings, i), '~'));
+}
+END_TEST
+
+/* RoBERTa's layers under another name and with another vocabulary: a row of the embedding and a
+ * bias for each word more. */
+START_TEST(test_xlm_roberta)
+{
+    static const char *const changes[][2] = {{"\"roberta\"", "\"xlm-roberta\""},
+                                             {"RobertaFor", "XLMRobertaFor"},
+                                             {"50265", "250002"}};
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = read_shipped("roberta-base-mlm.json");
+    for (gsize i = 0; i < G_N_ELEMENTS(changes); i++) {
+        g_auto(GStrv) parts = g_strsplit(text, changes[i][0], -1);
+        g_free(text);
+        text = g_strjoinv(changes[i][1], parts);
+    }
+    g_autoptr(Model) model = load_text(text, warnings, &error);
+    ck_assert_msg(model != NULL, "%s", error ? error->message : "");
+    ck_assert_int_eq(model->n_parameters, G_GINT64_CONSTANT(124697433) + 199737 * 769);
+    ck_assert_int_eq(warnings->len, 0);
 }
 END_TEST
 
@@ -201,6 +237,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, test_refused, 0, G_N_ELEMENTS(refused));
+    tcase_add_test(tcase, test_xlm_roberta);
     tcase_add_loop_test(tcase, test_read_too, 0, G_N_ELEMENTS(read_too));
     tcase_add_loop_test(tcase, test_random_damage, 0, 20);
     suite_add_tcase(suite, tcase);
