@@ -181,7 +181,7 @@ static gint64 group_flows(const SimGroup *group)
 static CollectiveUse collective_use(const SimReplay *replay, const SimGroup *group, int k)
 {
     const CollectivePlan *plan = group_plan_at(group, k);
-    gsize index = (gsize)(group->first_plan + g_array_index(group->plan_of, int, k));
+    gsize index = (gsize)group->first_plan + (gsize)g_array_index(group->plan_of, int, k);
     CollectiveUse use = {.algorithm = plan->algorithm,
                          .protocol = plan->protocol,
                          .fitted = plan->fitted,
