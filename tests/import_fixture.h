@@ -5,38 +5,36 @@
 #pragma once
 
 #include "error.h"
+#include "mutation.h"
+#include "scratch.h"
 #include "suite_run.h"
 #include "training.h"
 #include "training_import.h"
 
 #include <check.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
 #define HIDDEN 4096
 #define NODES 4
 #define GPUS 8
 
-static char *directory, *file, *config;
+static char *file, *config;
 static GPtrArray *warnings;
 static Experiment *experiment; /* of the last build */
 
 static void set_up_import(const char *config_name)
 {
-    directory = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
-    file = g_build_filename(directory, "x.conf", NULL);
-    config = g_build_filename(directory, config_name, NULL);
+    scratch_set_up();
+    file = scratch_path("x.conf");
+    config = scratch_path(config_name);
     warnings = g_ptr_array_new_with_free_func(g_free);
 }
 
 static void tear_down(void)
 {
-    g_remove(file);
-    g_remove(config);
-    g_rmdir(directory);
     g_clear_pointer(&file, g_free);
     g_clear_pointer(&config, g_free);
-    g_clear_pointer(&directory, g_free);
+    scratch_tear_down();
     g_clear_pointer(&warnings, g_ptr_array_unref);
     g_clear_pointer(&experiment, experiment_free);
 }
@@ -96,7 +94,8 @@ static void check_fails(const char *key, const char *text, const char *conf, Err
     ck_assert_msg(!training, "accepted: %s", text);
     check_message(error, what);
     ck_assert_msg((int)error->code == (int)code, "code %d: %s", error->code, error->message);
-    ck_assert_msg(strstr(error->message, directory) != NULL, "no file in: %s", error->message);
+    ck_assert_msg(strstr(error->message, scratch_folder()) != NULL, "no file in: %s",
+                  error->message);
 }
 
 static gboolean warned_of(const char *what)
@@ -113,26 +112,16 @@ static int check_mutations(const char *key, const char *good, const char *alphab
                            int n_rounds)
 {
     GRand *random = g_rand_new_with_seed(20260103);
-    const gint32 n_letters = (gint32)strlen(alphabet);
     int n_failed = 0;
 
     for (int round = 0; round < n_rounds; round++) {
         g_autoptr(GString) text = g_string_new(good);
         g_autoptr(GError) error = NULL;
-        for (int n = g_rand_int_range(random, 1, 4); n > 0; n--) {
-            const gint32 at = g_rand_int_range(random, 0, (gint32)text->len);
-            const char c = alphabet[g_rand_int_range(random, 0, n_letters)];
-            if (g_rand_boolean(random))
-                text->str[at] = c;
-            else if (g_rand_boolean(random))
-                g_string_insert_c(text, at, c);
-            else
-                g_string_erase(text, at, 1);
-        }
+        mutate(text, random, alphabet);
         g_autoptr(Training) training = build_full(key, text->str, "", NULL, FALSE, &error);
         if (!training) {
             n_failed++;
-            check_message(error, directory);
+            check_message(error, scratch_folder());
         }
     }
     g_rand_free(random);

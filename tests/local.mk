@@ -150,7 +150,9 @@ EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(
 EXTRA_LIBRARIES = %reldir%/libtests.a
 %canon_reldir%_libtests_a_SOURCES = \
 	%reldir%/knob_runs.c %reldir%/knob_runs.h \
+	%reldir%/mutation.c %reldir%/mutation.h \
 	%reldir%/scratch.c %reldir%/scratch.h \
+	%reldir%/shipped_models.c %reldir%/shipped_models.h \
 	%reldir%/step_inputs.c %reldir%/step_inputs.h \
 	%reldir%/suite_run.c %reldir%/suite_run.h \
 	%reldir%/validate_inputs.c %reldir%/validate_inputs.h

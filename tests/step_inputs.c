@@ -2,6 +2,7 @@
 /* Trainings made by hand, shipped models and the shipped profile; sums over schedules. */
 #include "step_inputs.h"
 
+#include "shipped_models.h"
 #include "suite_run.h"
 
 #include <string.h>
@@ -81,15 +82,8 @@ Training step_training(Framework framework, Strategy strategy)
 Model *step_model(const char *name, const Training *training)
 {
     ModelOptions options = training_model_options(training);
-    g_autofree char *base = g_strdup_printf("%s.json", name);
-    g_autofree char *file =
-        g_build_filename(g_getenv("ZEROSIM_DATA_DIR"), "workloads", "models", base, NULL);
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GError) error = NULL;
-    Model *model = model_load(file, &options, warnings, &error);
-
-    ck_assert_msg(model, "%s", error ? error->message : "no model");
-    return model;
+    return shipped_model(name, &options, warnings);
 }
 
 Job *step_job(const Model *model, const Training *training, int n_ranks)

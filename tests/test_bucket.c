@@ -3,6 +3,7 @@
  * (torch/csrc/distributed/c10d/reducer.cpp) by hand on the same models. */
 #include "bucket.h"
 
+#include "shipped_models.h"
 #include "suite_run.h"
 
 #include <check.h>
@@ -30,15 +31,8 @@ static Model *model_named(const char *name)
                             .compute = DTYPE_BF16,
                             .attention = ATTENTION_SDPA,
                             .dropout = -1};
-    g_autofree char *base = g_strdup_printf("%s.json", name);
-    g_autofree char *file =
-        g_build_filename(g_getenv("ZEROSIM_DATA_DIR"), "workloads", "models", base, NULL);
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GError) error = NULL;
-    Model *model = model_load(file, &options, warnings, &error);
-
-    ck_assert_msg(model, "%s", error ? error->message : "no model");
-    return model;
+    return shipped_model(name, &options, warnings);
 }
 
 /* The vectors' order is exact reverse registration, which is what a model without tied weights

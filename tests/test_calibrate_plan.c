@@ -4,6 +4,7 @@
 #include "calibrate/plan.h"
 #include "kernel.h"
 #include "model.h"
+#include "shipped_models.h"
 #include "suite_run.h"
 
 #include <check.h>
@@ -218,19 +219,14 @@ static void check_kernels(const Plan *all, const GArray *kernels, const char *la
  * in between. */
 START_TEST(test_models_are_covered)
 {
-    g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-    g_autofree char *name = g_strconcat(models[_i].model, ".json", NULL);
-    g_autofree char *file =
-        g_build_filename(g_getenv("ZEROSIM_DATA_DIR"), "workloads", "models", name, NULL);
     const ModelOptions options = {.micro_batch = 4096 / models[_i].sequence,
                                   .sequence_length = models[_i].sequence,
                                   .parameter = DTYPE_BF16,
                                   .compute = DTYPE_BF16,
                                   .attention = ATTENTION_CUDNN,
                                   .dropout = -1};
-    g_autoptr(Model) model = model_load(file, &options, warnings, &error);
-    ck_assert_msg(model != NULL, "%s", error ? error->message : "");
+    g_autoptr(Model) model = shipped_model(models[_i].model, &options, warnings);
     for (guint i = 0; i < model->layers->len; i++) {
         const Layer *layer = model_layer(model, (int)i);
         check_kernels(plan, layer->forward, layer->name);

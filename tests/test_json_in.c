@@ -4,6 +4,7 @@
 #include "json_in.h"
 
 #include "error.h"
+#include "scratch.h"
 #include "suite_run.h"
 
 #include <check.h>
@@ -11,21 +12,18 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-static char *directory;
 static char *file;
 
 static void set_up(void)
 {
-    directory = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
-    file = g_build_filename(directory, "in.json", NULL);
+    scratch_set_up();
+    file = scratch_path("in.json");
 }
 
 static void tear_down(void)
 {
-    g_remove(file);
-    g_rmdir(directory);
     g_clear_pointer(&file, g_free);
-    g_clear_pointer(&directory, g_free);
+    scratch_tear_down();
 }
 
 static json_t *load(const char *text, gssize length, GError **error)
@@ -91,7 +89,7 @@ START_TEST(test_not_a_json_file)
     g_remove(file);
     ck_assert_ptr_null(json_in_load(file, &missing));
     check_message(missing, "No such file");
-    ck_assert_ptr_null(json_in_load(directory, &folder));
+    ck_assert_ptr_null(json_in_load(scratch_folder(), &folder));
     ck_assert_ptr_nonnull(strstr(folder->message, "directory"));
 }
 END_TEST

@@ -4,14 +4,14 @@
 #include "model.h"
 
 #include "error.h"
+#include "scratch.h"
+#include "shipped_models.h"
 #include "suite_run.h"
 
 #include <check.h>
-#include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static char *directory;
 static char *file;
 static GPtrArray *warnings;
 
@@ -23,35 +23,21 @@ static const ModelOptions bf16 = {.micro_batch = 1,
 
 static void set_up(void)
 {
-    directory = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
-    file = g_build_filename(directory, "config.json", NULL);
+    scratch_set_up();
+    file = scratch_path("config.json");
     warnings = g_ptr_array_new_with_free_func(g_free);
 }
 
 static void tear_down(void)
 {
-    g_remove(file);
-    g_rmdir(directory);
     g_clear_pointer(&file, g_free);
-    g_clear_pointer(&directory, g_free);
     g_clear_pointer(&warnings, g_ptr_array_unref);
-}
-
-static Model *load(const char *path, const ModelOptions *options)
-{
-    g_autoptr(GError) error = NULL;
-    Model *model = model_load(path, options, warnings, &error);
-    ck_assert_msg(model != NULL, "%s", error ? error->message : "");
-    return model;
+    scratch_tear_down();
 }
 
 static Model *load_shipped(const char *name, const ModelOptions *options)
 {
-    const char *data = g_getenv("ZEROSIM_DATA_DIR");
-    g_autofree char *base = g_strdup_printf("%s.json", name);
-    g_autofree char *path =
-        g_build_filename(data ? data : ".", "workloads", "models", base, NULL);
-    return load(path, options);
+    return shipped_model(name, options, warnings);
 }
 
 static Model *load_text(const char *text, const ModelOptions *options, GError **error)

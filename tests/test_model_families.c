@@ -4,10 +4,10 @@
  * tied embeddings, parallel blocks, windows, experts, head dimensions that aren't hidden /
  * heads. */
 #include "model.h"
+#include "shipped_models.h"
 #include "suite_run.h"
 
 #include <check.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
 static const ModelOptions bf16 = {.micro_batch = 2,
@@ -19,14 +19,8 @@ static const ModelOptions bf16 = {.micro_batch = 2,
 
 static Model *load(const char *name, const ModelOptions *options)
 {
-    const char *data = g_getenv("ZEROSIM_DATA_DIR");
-    g_autofree char *base = g_strdup_printf("%s.json", name);
-    g_autofree char *path =
-        g_build_filename(data ? data : ".", "workloads", "models", base, NULL);
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GError) error = NULL;
-    Model *model = model_load(path, options, warnings, &error);
-    ck_assert_msg(model != NULL, "%s", error ? error->message : "");
+    Model *model = shipped_model(name, options, warnings);
     ck_assert_msg(warnings->len == 0, "%s", (char *)g_ptr_array_index(warnings, 0));
     return model;
 }

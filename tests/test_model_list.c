@@ -4,14 +4,14 @@
  * told; and random damage, which never crashes. */
 #include "error.h"
 #include "model.h"
+#include "scratch.h"
+#include "shipped_models.h"
 #include "suite_run.h"
 
 #include <check.h>
-#include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static char *directory;
 static char *file;
 static GPtrArray *warnings;
 
@@ -23,34 +23,21 @@ static const ModelOptions fp32 = {.micro_batch = 1,
 
 static void set_up(void)
 {
-    directory = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
-    file = g_build_filename(directory, "layers.json", NULL);
+    scratch_set_up();
+    file = scratch_path("layers.json");
     warnings = g_ptr_array_new_with_free_func(g_free);
 }
 
 static void tear_down(void)
 {
-    g_remove(file);
-    g_rmdir(directory);
     g_clear_pointer(&file, g_free);
-    g_clear_pointer(&directory, g_free);
     g_clear_pointer(&warnings, g_ptr_array_unref);
-}
-
-static char *shipped_path(const char *name)
-{
-    const char *data = g_getenv("ZEROSIM_DATA_DIR");
-    g_autofree char *base = g_strdup_printf("%s.json", name);
-    return g_build_filename(data ? data : ".", "workloads", "models", base, NULL);
+    scratch_tear_down();
 }
 
 static Model *load_shipped(const char *name, const ModelOptions *options)
 {
-    g_autofree char *path = shipped_path(name);
-    g_autoptr(GError) error = NULL;
-    Model *model = model_load(path, options, warnings, &error);
-    ck_assert_msg(model != NULL, "%s", error ? error->message : "");
-    return model;
+    return shipped_model(name, options, warnings);
 }
 
 static Model *load_text(const char *text, const ModelOptions *options, GError **error)
@@ -253,7 +240,7 @@ END_TEST
 START_TEST(test_random_damage)
 {
     static const char bytes[] = "0123456789-.eE{}[]\",:ntfabc \\";
-    g_autofree char *path = shipped_path("resnet18");
+    g_autofree char *path = shipped_model_path("resnet18");
     g_autofree char *text = NULL;
     g_autoptr(GRand) random = g_rand_new_with_seed((guint32)_i);
     gsize length;

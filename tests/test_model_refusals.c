@@ -4,14 +4,13 @@
  * error of one line or a model, never a crash. */
 #include "error.h"
 #include "model.h"
+#include "scratch.h"
 #include "suite_run.h"
 
 #include <check.h>
-#include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static char *directory;
 static char *file;
 
 static const ModelOptions bf16 = {.micro_batch = 1,
@@ -22,16 +21,14 @@ static const ModelOptions bf16 = {.micro_batch = 1,
 
 static void set_up(void)
 {
-    directory = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
-    file = g_build_filename(directory, "config.json", NULL);
+    scratch_set_up();
+    file = scratch_path("config.json");
 }
 
 static void tear_down(void)
 {
-    g_remove(file);
-    g_rmdir(directory);
     g_clear_pointer(&file, g_free);
-    g_clear_pointer(&directory, g_free);
+    scratch_tear_down();
 }
 
 static char *models_directory(void)

@@ -4,40 +4,13 @@
 #include "error.h"
 #include "nccl_fit.h"
 #include "nccl_write.h"
+#include "scratch.h"
 #include "suite_run.h"
 
 #include <check.h>
-#include <glib/gstdio.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static char *directory;
-
-static void directory_make(void)
-{
-    directory = g_dir_make_tmp("zerosim-XXXXXX", NULL);
-    ck_assert_ptr_nonnull(directory);
-}
-
-static void directory_remove(void)
-{
-    g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
-    const char *base;
-    while ((base = g_dir_read_name(dir))) {
-        g_autofree char *file = g_build_filename(directory, base, NULL);
-        g_remove(file);
-    }
-    g_rmdir(directory);
-    g_free(directory);
-}
-
-static char *file_of(const char *base, const char *text)
-{
-    char *file = g_build_filename(directory, base, NULL);
-    ck_assert(g_file_set_contents(file, text, -1, NULL));
-    return file;
-}
 
 /* ---- fits ---- */
 
@@ -111,7 +84,7 @@ START_TEST(a_fit_is_read_back)
     g_autoptr(NodeType) node = node_type_load("dgx-a100-80gb", NULL);
     g_autoptr(GArray) rows = synthetic_rows(node, &truth);
     g_autoptr(NcclFit) fit = nccl_fit(rows, NULL);
-    g_autofree char *file = g_build_filename(directory, "ours.json", NULL);
+    g_autofree char *file = scratch_path("ours.json");
     const NcclWriteOptions options = {.name = "ours"};
     ck_assert(nccl_write(file, &options, node, fit, rows, NULL));
     g_autoptr(GError) error = NULL;
@@ -149,7 +122,7 @@ static const char *const bad_files[][2] = {
 
 START_TEST(a_bad_calibration_is_refused_with_its_key)
 {
-    g_autofree char *file = file_of("bad.json", bad_files[_i][0]);
+    g_autofree char *file = scratch_write("bad.json", bad_files[_i][0]);
     g_autoptr(GError) error = NULL;
     ck_assert_ptr_null(nccl_calibration_load(file, &error));
     ck_assert_int_eq(error_exit_status(error), 2);
@@ -161,7 +134,7 @@ END_TEST
 static GPtrArray *installed(const char *value)
 {
     g_autoptr(Experiment) experiment = NULL;
-    g_autofree char *file = file_of("e.conf", "[cluster]\nplatform = dgx-h100\n");
+    g_autofree char *file = scratch_write("e.conf", "[cluster]\nplatform = dgx-h100\n");
     g_autofree char *assignment = g_strconcat("nccl.calibration=", value, NULL);
     GPtrArray *calibrations = NULL;
     experiment = experiment_load(file, NULL, NULL);
@@ -303,7 +276,7 @@ END_TEST
 static TCase *fit_case(void)
 {
     TCase *tcase = tcase_create("fits");
-    tcase_add_checked_fixture(tcase, directory_make, directory_remove);
+    tcase_add_checked_fixture(tcase, scratch_set_up, scratch_tear_down);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_fit_finds_known_constants_and_predicts_what_it_has_not_seen);
     tcase_add_test(tcase, too_few_rows_are_no_fit);
@@ -314,7 +287,7 @@ static TCase *fit_case(void)
 static TCase *use_case(void)
 {
     TCase *tcase = tcase_create("use");
-    tcase_add_checked_fixture(tcase, directory_make, directory_remove);
+    tcase_add_checked_fixture(tcase, scratch_set_up, scratch_tear_down);
     tcase_add_loop_test(tcase, a_bad_calibration_is_refused_with_its_key, 0,
                         G_N_ELEMENTS(bad_files));
     tcase_add_test(tcase, auto_takes_what_was_fitted_on_such_a_system);

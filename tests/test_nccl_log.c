@@ -3,38 +3,11 @@
 #include "constants.h"
 #include "error.h"
 #include "nccl_rows.h"
+#include "scratch.h"
 #include "suite_run.h"
 
 #include <check.h>
-#include <glib/gstdio.h>
 #include <string.h>
-
-static char *directory;
-
-static void directory_make(void)
-{
-    directory = g_dir_make_tmp("zerosim-XXXXXX", NULL);
-    ck_assert_ptr_nonnull(directory);
-}
-
-static void directory_remove(void)
-{
-    g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
-    const char *base;
-    while ((base = g_dir_read_name(dir))) {
-        g_autofree char *file = g_build_filename(directory, base, NULL);
-        g_remove(file);
-    }
-    g_rmdir(directory);
-    g_free(directory);
-}
-
-static char *file_of(const char *base, const char *text)
-{
-    char *file = g_build_filename(directory, base, NULL);
-    ck_assert(g_file_set_contents(file, text, -1, NULL));
-    return file;
-}
 
 #define HEADER                                                                                 \
     "# nThread 1 nGpus 1 minBytes 65536 maxBytes 131072 step: 2(factor) warmup iters: 5\n"     \
@@ -78,7 +51,7 @@ static const struct {
 START_TEST(a_log_is_read_as_printed)
 {
     g_autofree char *text = g_strconcat(HEADER, logs[_i].rows, NULL);
-    g_autofree char *file = file_of("a.log", text);
+    g_autofree char *file = scratch_write("a.log", text);
     g_autoptr(GArray) rows = nccl_rows_new();
     g_autoptr(GError) error = NULL;
     ck_assert_msg(nccl_log_read(file, N_COLLECTIVES, rows, &error), "%s",
@@ -99,15 +72,15 @@ END_TEST
 /* The second has other ranks and another collective. */
 START_TEST(a_log_may_hold_several_runs)
 {
-    g_autofree char *file =
-        file_of("a.log", HEADER
-                "65536 16384 float sum -1 33.84 1.94 2.91 0 33.10 1.98 2.97 0\n"
-                "# Avg bus bandwidth    : 2.9\n"
-                "# nccl-tests version 2.17.0\n# Collective test starting: broadcast_perf\n"
-                "# nThread 1 nGpus 2\n"
-                "#  Rank  0 Group  0 Pid  11 on  node-a device  0 [0x1b] NVIDIA H100\n"
-                "#  Rank  1 Group  0 Pid  12 on  node-a device  1 [0x43] NVIDIA H100\n"
-                "65536 16384 float none 0 20 3.28 3.28 0 21 3.12 3.12 0\n");
+    g_autofree char *file = scratch_write(
+        "a.log",
+        HEADER "65536 16384 float sum -1 33.84 1.94 2.91 0 33.10 1.98 2.97 0\n"
+               "# Avg bus bandwidth    : 2.9\n"
+               "# nccl-tests version 2.17.0\n# Collective test starting: broadcast_perf\n"
+               "# nThread 1 nGpus 2\n"
+               "#  Rank  0 Group  0 Pid  11 on  node-a device  0 [0x1b] NVIDIA H100\n"
+               "#  Rank  1 Group  0 Pid  12 on  node-a device  1 [0x43] NVIDIA H100\n"
+               "65536 16384 float none 0 20 3.28 3.28 0 21 3.12 3.12 0\n");
     g_autoptr(GArray) rows = nccl_rows_new();
     g_autoptr(GError) error = NULL;
     ck_assert_msg(nccl_log_read(file, N_COLLECTIVES, rows, &error), "%s",
@@ -142,7 +115,7 @@ static const struct {
 
 START_TEST(a_bad_log_is_refused_with_its_line)
 {
-    g_autofree char *file = file_of("bad.log", bad_logs[_i].text);
+    g_autofree char *file = scratch_write("bad.log", bad_logs[_i].text);
     g_autoptr(GArray) rows = nccl_rows_new();
     g_autoptr(GError) error = NULL;
     ck_assert(!nccl_log_read(file, N_COLLECTIVES, rows, &error));
@@ -162,7 +135,7 @@ START_TEST(a_table_says_what_is_wrong_and_where)
         {"collective,bytes,time_us\nall_reduce,65536,3\n", ":2: "},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
-        g_autofree char *file = file_of("bad.csv", bad[i][0]);
+        g_autofree char *file = scratch_write("bad.csv", bad[i][0]);
         g_autoptr(GArray) rows = nccl_rows_new();
         g_autoptr(GError) error = NULL;
         ck_assert(!nccl_csv_read(file, rows, &error));
@@ -174,9 +147,9 @@ END_TEST
 
 START_TEST(unhealthy_rows_are_left_out)
 {
-    g_autofree char *file = file_of("a.csv", "collective,bytes,n_gpus,algbw_GBps,health\n"
-                                             "all_reduce,1000000,8,10,ok\n"
-                                             "all_reduce,1000000,8,1,noisy\n");
+    g_autofree char *file = scratch_write("a.csv", "collective,bytes,n_gpus,algbw_GBps,health\n"
+                                                   "all_reduce,1000000,8,10,ok\n"
+                                                   "all_reduce,1000000,8,1,noisy\n");
     g_autoptr(GArray) rows = nccl_rows_new();
     ck_assert(nccl_csv_read(file, rows, NULL));
     ck_assert_uint_eq(rows->len, 1);
@@ -196,7 +169,7 @@ START_TEST(what_a_program_adds_is_known_by_its_name)
         "all_reduce,1000000,8,10,a file,algbw,XLA collective benchmark\n";
     const double torch_s = constant(CONSTANT_TORCH_BENCH_S);
     const double wanted_s[] = {0, torch_s, torch_s, 0, constant(CONSTANT_XLA_BENCH_S)};
-    g_autofree char *file = file_of("a.csv", text);
+    g_autofree char *file = scratch_write("a.csv", text);
     g_autoptr(GArray) rows = nccl_rows_new();
     ck_assert(nccl_csv_read(file, rows, NULL));
     ck_assert_uint_eq(rows->len, G_N_ELEMENTS(wanted_s));
@@ -208,7 +181,7 @@ END_TEST
 static TCase *log_case(void)
 {
     TCase *tcase = tcase_create("logs");
-    tcase_add_checked_fixture(tcase, directory_make, directory_remove);
+    tcase_add_checked_fixture(tcase, scratch_set_up, scratch_tear_down);
     tcase_add_loop_test(tcase, a_log_is_read_as_printed, 0, G_N_ELEMENTS(logs));
     tcase_add_test(tcase, a_log_may_hold_several_runs);
     tcase_add_loop_test(tcase, a_bad_log_is_refused_with_its_line, 0, G_N_ELEMENTS(bad_logs));

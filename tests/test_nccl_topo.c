@@ -3,28 +3,25 @@
  * neither become node types; what is broken is refused with its line. */
 #include "error.h"
 #include "nccl_topo.h"
+#include "scratch.h"
 #include "suite_run.h"
 
 #include <check.h>
-#include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static char *directory, *file;
+static char *file;
 
-static void directory_make(void)
+static void set_up(void)
 {
-    directory = g_dir_make_tmp("zerosim-XXXXXX", NULL);
-    ck_assert_ptr_nonnull(directory);
-    file = g_build_filename(directory, "machine.xml", NULL);
+    scratch_set_up();
+    file = scratch_path("machine.xml");
 }
 
-static void directory_remove(void)
+static void tear_down(void)
 {
-    g_remove(file);
-    g_rmdir(directory);
-    g_free(directory);
-    g_free(file);
+    g_clear_pointer(&file, g_free);
+    scratch_tear_down();
 }
 
 static NodeType *load(const char *text, const char *gpu, GError **error)
@@ -207,7 +204,7 @@ int main(void)
 {
     Suite *suite = suite_create("nccl_topo");
     TCase *tcase = tcase_create("files");
-    tcase_add_checked_fixture(tcase, directory_make, directory_remove);
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, a_switched_machine);
     tcase_add_test(tcase, a_cluster_of_such_machines);
     tcase_add_test(tcase, a_mesh_has_its_rings);

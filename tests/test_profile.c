@@ -4,6 +4,7 @@
 #include "profile.h"
 
 #include "error.h"
+#include "scratch.h"
 #include "suite_run.h"
 
 #include <check.h>
@@ -11,21 +12,18 @@
 #include <math.h>
 #include <string.h>
 
-static char *directory;
 static char *file;
 
 static void set_up(void)
 {
-    directory = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
-    file = g_build_filename(directory, "gpu.json", NULL);
+    scratch_set_up();
+    file = scratch_path("gpu.json");
 }
 
 static void tear_down(void)
 {
-    g_remove(file);
-    g_rmdir(directory);
     g_clear_pointer(&file, g_free);
-    g_clear_pointer(&directory, g_free);
+    scratch_tear_down();
 }
 
 static const char *const shipped[] = {"a100-sxm4-80gb", "h100-sxm5-80gb"};

@@ -5,26 +5,24 @@
 #include "profile.h"
 #include "profile_derive.h"
 #include "profile_roofline.h"
+#include "scratch.h"
 #include "suite_run.h"
 
 #include <check.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
-static char *folder, *file;
+static char *file;
 
 static void set_up(void)
 {
-    folder = g_dir_make_tmp("zerosim-factors-XXXXXX", NULL);
-    file = g_build_filename(folder, "overlay.json", NULL);
+    scratch_set_up();
+    file = scratch_path("overlay.json");
 }
 
 static void tear_down(void)
 {
-    g_remove(file);
-    g_rmdir(folder);
-    g_free(file);
-    g_free(folder);
+    g_clear_pointer(&file, g_free);
+    scratch_tear_down();
 }
 
 static Profile *loaded(const char *path)

@@ -6,27 +6,25 @@
 #include "profile_check.h"
 #include "profile_derive.h"
 #include "profile_roofline.h"
+#include "scratch.h"
 #include "suite_run.h"
 
 #include <check.h>
-#include <glib/gstdio.h>
 #include <math.h>
 #include <string.h>
 
-static char *folder, *file;
+static char *file;
 
 static void set_up(void)
 {
-    folder = g_dir_make_tmp("zerosim-profile-XXXXXX", NULL);
-    file = g_build_filename(folder, "overlay.json", NULL);
+    scratch_set_up();
+    file = scratch_path("overlay.json");
 }
 
 static void tear_down(void)
 {
-    g_remove(file);
-    g_rmdir(folder);
-    g_free(file);
-    g_free(folder);
+    g_clear_pointer(&file, g_free);
+    scratch_tear_down();
 }
 
 static Profile *synthetic(void)
@@ -168,8 +166,8 @@ END_TEST
 
 #define TABLE(columns, rows)                                                                   \
     OVERLAY                                                                                    \
-        ",\"kernels\":[{\"op\":\"gemm\",\"dtype\":\"bf16\",\"implementation\":\"made up\","    \
-        "\"columns\":[" columns "],\"rows\":[" rows "]}]}"
+    ",\"kernels\":[{\"op\":\"gemm\",\"dtype\":\"bf16\",\"implementation\":\"made up\","        \
+    "\"columns\":[" columns "],\"rows\":[" rows "]}]}"
 #define SIZES "\"k\",\"n\",\"m\",\"batch\","
 
 /* A table's rows are the same kernels, whatever the order of its columns; what it says above

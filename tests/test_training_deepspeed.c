@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How ds_config.json and [deepspeed] members resolve: DeepSpeed's defaults, batch rule,
  * precedence, "auto" values, and one line for each thing that is wrong or not modelled. */
+#include "mutation.h"
 #include "suite_run.h"
 #include "training_fixture.h"
 
@@ -408,16 +409,7 @@ START_TEST(test_mutated_configs)
     for (int round = 0; round < 3000; round++) {
         g_autoptr(GString) json = g_string_new(good_config);
         g_autoptr(GError) error = NULL;
-        for (int n = g_rand_int_range(random, 1, 4); n > 0; n--) {
-            const gint32 at = g_rand_int_range(random, 0, (gint32)json->len);
-            const char c = alphabet[g_rand_int_range(random, 0, (gint32)sizeof alphabet - 1)];
-            if (g_rand_boolean(random))
-                json->str[at] = c;
-            else if (g_rand_boolean(random))
-                g_string_insert_c(json, at, c);
-            else
-                g_string_erase(json, at, 1);
-        }
+        mutate(json, random, alphabet);
         g_autofree char *text = with_config(json->str, "");
         g_autoptr(Training) training = build_full(text, FALSE, &error);
         if (training) {
@@ -426,7 +418,7 @@ START_TEST(test_mutated_configs)
             continue;
         }
         n_failed++;
-        check_message(error, directory);
+        check_message(error, scratch_folder());
     }
     g_rand_free(random);
     ck_assert_int_gt(n_failed, 1000);

@@ -4,27 +4,25 @@
 #include "yaml_in.h"
 
 #include "error.h"
+#include "scratch.h"
 #include "suite_run.h"
 
 #include <check.h>
-#include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static char *directory, *file;
+static char *file;
 
 static void set_up(void)
 {
-    directory = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
-    file = g_build_filename(directory, "in.yaml", NULL);
+    scratch_set_up();
+    file = scratch_path("in.yaml");
 }
 
 static void tear_down(void)
 {
-    g_remove(file);
-    g_rmdir(directory);
     g_clear_pointer(&file, g_free);
-    g_clear_pointer(&directory, g_free);
+    scratch_tear_down();
 }
 
 static json_t *load(const char *text, GError **error)

@@ -4,34 +4,31 @@
 #pragma once
 
 #include "error.h"
+#include "scratch.h"
 #include "training.h"
 
 #include <check.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
 #define RANKS 16
 #define HIDDEN 4096
 
-static char *directory, *file, *config;
+static char *file, *config;
 static GPtrArray *warnings;
 
 static G_GNUC_UNUSED void set_up(void)
 {
-    directory = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
-    file = g_build_filename(directory, "x.conf", NULL);
-    config = g_build_filename(directory, "ds.json", NULL);
+    scratch_set_up();
+    file = scratch_path("x.conf");
+    config = scratch_path("ds.json");
     warnings = g_ptr_array_new_with_free_func(g_free);
 }
 
 static G_GNUC_UNUSED void tear_down(void)
 {
-    g_remove(file);
-    g_remove(config);
-    g_rmdir(directory);
     g_clear_pointer(&file, g_free);
     g_clear_pointer(&config, g_free);
-    g_clear_pointer(&directory, g_free);
+    scratch_tear_down();
     g_clear_pointer(&warnings, g_ptr_array_unref);
 }
 
@@ -78,7 +75,8 @@ static G_GNUC_UNUSED void check_fails(const char *text, ErrorCode code, const ch
     ck_assert_msg(!training, "accepted: %s", text);
     check_message(error, what);
     ck_assert_msg((int)error->code == (int)code, "code %d: %s", error->code, error->message);
-    ck_assert_msg(strstr(error->message, directory) != NULL, "no file in: %s", error->message);
+    ck_assert_msg(strstr(error->message, scratch_folder()) != NULL, "no file in: %s",
+                  error->message);
 }
 
 /* An experiment under DeepSpeed with ds.json beside it. */
