@@ -109,28 +109,58 @@ static Summary summarise(const Model *model)
     return s;
 }
 
+typedef struct {
+    const char *name;
+    double size;
+} Unit;
+
+static const Unit flop_units[] = {{"TFLOP", 1e12}, {"GFLOP", 1e9}, {"MFLOP", 1e6}, {NULL, 0}};
+static const Unit byte_units[] = {{"GiB", GIB}, {"MiB", GIB / 1024}, {"KiB", 1024}, {NULL, 0}};
+
+/* The first that `total` has one of, else the smallest. */
+static const Unit *unit_for(const Unit *units, double total)
+{
+    while (total < units->size && units[1].name)
+        units++;
+    return units;
+}
+
+static void print_groups(const Model *model, const Summary *s, const Unit *flops,
+                         const Unit *bytes)
+{
+    printf("%-10s %6s %20s %20s %8s %5s %8s %5s %12s %s\n", "layers", "count",
+           "parameters each", "parameters", "forward", flops->name, "backward", flops->name,
+           "activations", bytes->name);
+    for (int i = 0; i < N_GROUPS; i++) {
+        const Group *g = &s->groups[i];
+        if (g->count == 0) /* a layer list without blocks */
+            continue;
+        printf("%-10s %6" G_GINT64_FORMAT " %20" G_GINT64_FORMAT " %20" G_GINT64_FORMAT
+               " %14.3f %14.3f %16.3f\n",
+               g->name, g->count, g->parameters / g->count, g->parameters,
+               g->forward_flops / flops->size, g->backward_flops / flops->size,
+               (double)g->saved_bytes / bytes->size);
+    }
+    printf("%-10s %6s %20s %20" G_GINT64_FORMAT " %14.3f %14.3f %16.3f\n\n", "total", "", "",
+           model->n_parameters, s->forward_flops / flops->size, s->backward_flops / flops->size,
+           (double)s->saved_none_bytes / bytes->size);
+}
+
 static void print_table(const Model *model, const Summary *s)
 {
+    const Unit *flops = unit_for(flop_units, s->forward_flops);
+    const Unit *bytes = unit_for(byte_units, (double)s->saved_none_bytes);
+
     printf("%s (%s), %" G_GINT64_FORMAT " parameters\n", model->name, model->family,
            model->n_parameters);
     printf("micro-batch %" G_GINT64_FORMAT " x %" G_GINT64_FORMAT
            " tokens, %s, attention %s\n\n",
            s->micro_batch, model->sequence_length, s->precision, s->attention);
-    printf("%-10s %6s %20s %20s %14s %14s %16s\n", "layers", "count", "parameters each",
-           "parameters", "forward TFLOP", "backward TFLOP", "activations GiB");
-    for (int i = 0; i < N_GROUPS; i++) {
-        const Group *g = &s->groups[i];
-        printf("%-10s %6" G_GINT64_FORMAT " %20" G_GINT64_FORMAT " %20" G_GINT64_FORMAT
-               " %14.3f %14.3f %16.3f\n",
-               g->name, g->count, g->parameters / g->count, g->parameters,
-               g->forward_flops / 1e12, g->backward_flops / 1e12, (double)g->saved_bytes / GIB);
-    }
-    printf("%-10s %6s %20s %20" G_GINT64_FORMAT " %14.3f %14.3f %16.3f\n\n", "total", "", "",
-           model->n_parameters, s->forward_flops / 1e12, s->backward_flops / 1e12,
-           (double)s->saved_none_bytes / GIB);
-    printf("activations kept, GiB:  none %.3f  selective %.3f  full %.3f checkpointing\n",
-           (double)s->saved_none_bytes / GIB, (double)s->saved_selective_bytes / GIB,
-           (double)s->saved_full_bytes / GIB);
+    print_groups(model, s, flops, bytes);
+    printf("activations kept, %s:  none %.3f  selective %.3f  full %.3f checkpointing\n",
+           bytes->name, (double)s->saved_none_bytes / bytes->size,
+           (double)s->saved_selective_bytes / bytes->size,
+           (double)s->saved_full_bytes / bytes->size);
     const gboolean listed = strcmp(model->family, "layers") == 0;
     printf("model FLOPs a token (%s): %.6g\n", listed ? "3 x forward" : "6 N + 12 L H Q T",
            model->flops_per_token);
@@ -233,12 +263,13 @@ static const PrecisionRow *find_precision(const char *name, GError **error)
 static gboolean find_attention(const char *name, Attention *attention, GError **error)
 {
     *attention = ATTENTION_SDPA;
-    for (int i = ATTENTION_EAGER; name && i <= ATTENTION_CUDNN; i++) {
+    for (int i = ATTENTION_EAGER; name && i < N_ATTENTIONS; i++) {
         *attention = i;
         if (strcmp(attention_name(i), name) == 0)
             return TRUE;
     }
-    return !name || choice_error("attention", name, "eager, sdpa, flash2, cudnn", error);
+    return !name || choice_error("attention", name,
+                                 "eager, sdpa, sdpa-repeat, flash1, flash2, cudnn", error);
 }
 
 /* The file named, or the shipped model of that name. */
@@ -300,7 +331,7 @@ static gboolean arguments_parse(int argc, char **argv, Arguments *a, char **help
         {"precision", 0, 0, G_OPTION_ARG_STRING, &a->precision,
          "bf16, fp16, fp32, autocast-bf16, autocast-fp16, fp8 (bf16)", "NAME"},
         {"attention", 0, 0, G_OPTION_ARG_STRING, &a->attention,
-         "eager, sdpa, flash2, cudnn (sdpa)", "NAME"},
+         "eager, sdpa, sdpa-repeat, flash1, flash2, cudnn (sdpa)", "NAME"},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &a->names, NULL, "FILE|NAME"},
         G_OPTION_ENTRY_NULL,
     };

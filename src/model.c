@@ -26,7 +26,8 @@ static const ModelFamily *const families[] = {
     &model_family_t5,      &model_family_vit,      &model_family_xlm_roberta,
 };
 
-static const char *const attention_names[] = {"eager", "sdpa", "flash2", "cudnn", "flash1"};
+static const char *const attention_names[] = {"eager", "sdpa",   "flash2",
+                                              "cudnn", "flash1", "sdpa-repeat"};
 
 const char *attention_name(Attention attention)
 {
@@ -218,7 +219,8 @@ static gboolean check_options(const char *file, const ModelOptions *options, GEr
 {
     const gboolean sixteen = options->compute != DTYPE_FP32 && options->compute != DTYPE_TF32;
     const Attention attention = options->attention;
-    if (sixteen || attention == ATTENTION_EAGER || attention == ATTENTION_SDPA)
+    if (sixteen || attention == ATTENTION_EAGER || attention == ATTENTION_SDPA ||
+        attention == ATTENTION_SDPA_REPEAT)
         return TRUE;
     g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
                 "%s: attention %s computes in 16 bits only, not in %s; use sdpa or eager", file,

@@ -17,6 +17,7 @@ typedef enum {
     ATTENTION_FLASH2,
     ATTENTION_CUDNN,
     ATTENTION_FLASH1,
+    ATTENTION_SDPA_REPEAT,
     N_ATTENTIONS
 } Attention;
 

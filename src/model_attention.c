@@ -3,8 +3,9 @@
  * (FlashAttention, PyTorch's SDPA, cuDNN) or score matrices in memory. SDPA with a mask that
  * isn't plainly causal (positions added to the scores, a sliding window) computes the whole
  * square, over keys and values repeated for every head, as transformers' sdpa_attention.py
- * passes them; FlashAttention skips what a window hides and adds ALiBi on the fly. Left out:
- * padding. */
+ * passes them. Before transformers 4.56 it repeated them without a mask too, and made copies
+ * of queries and of the output. FlashAttention skips what a window hides and adds ALiBi on the
+ * fly. Left out: padding. */
 #include "model_family.h"
 
 static gboolean window_hides(const ModelBuild *build, const AttentionShape *s)
@@ -16,7 +17,8 @@ static gboolean window_hides(const ModelBuild *build, const AttentionShape *s)
 static gboolean mask_in_memory(const ModelBuild *build, const AttentionShape *s)
 {
     const Attention attention = build->options->attention;
-    return (attention == ATTENTION_SDPA || attention == ATTENTION_CUDNN) &&
+    return (attention == ATTENTION_SDPA || attention == ATTENTION_SDPA_REPEAT ||
+            attention == ATTENTION_CUDNN) &&
            (s->biased || window_hides(build, s));
 }
 
@@ -32,6 +34,17 @@ static void expand_kv(ModelBuild *build, const AttentionShape *s, Layer *layer)
         layer_run(layer->backward, (Kernel){KERNEL_COPY, build->linear, {expanded}});
     }
     layer->saved_bytes += 2 * expanded - 2 * build->tokens * s->kv_heads * s->head_dim * e;
+}
+
+/* .contiguous() of what isn't repeated; and since the kernel's output has the layout of the
+ * contiguous queries, a transposed copy of it, which the next linear keeps. */
+static void copy_layouts(ModelBuild *build, const AttentionShape *s, Layer *layer)
+{
+    const gint64 q = build->tokens * s->heads * s->head_dim * dtype_bytes(build->linear);
+    const int n_copies = s->kv_heads == s->heads ? 4 : 2;
+    for (int i = 0; i < n_copies; i++)
+        layer_run(layer->forward, (Kernel){KERNEL_COPY, build->linear, {q}});
+    layer->saved_bytes += q;
 }
 
 static KernelOp fused_forward(Attention attention, gboolean windowed)
@@ -81,7 +94,8 @@ static void attention_fused(ModelBuild *build, const AttentionShape *s, Layer *l
     const gboolean masked = mask_in_memory(build, s);
     const gboolean windowed = !masked && window_hides(build, s);
     const gint64 seen = windowed ? s->window : s->causal && !masked;
-    const gint64 kv_heads = masked ? s->heads : s->kv_heads;
+    const gboolean repeated = attention == ATTENTION_SDPA_REPEAT;
+    const gint64 kv_heads = masked || repeated ? s->heads : s->kv_heads;
     Kernel kernel = {fused_forward(attention, windowed),
                      build->linear,
                      {build->options->micro_batch, build->model->sequence_length, s->heads,
@@ -92,8 +106,10 @@ static void attention_fused(ModelBuild *build, const AttentionShape *s, Layer *l
     layer->saved_bytes += 4 * build->tokens * s->heads; /* fp32 logsumexp */
     /* dQ is summed up in fp32. */
     layer->backward_temporary_bytes += 4 * build->tokens * s->heads * s->head_dim;
-    if (masked)
+    if (masked || repeated)
         expand_kv(build, s, layer);
+    if (repeated)
+        copy_layouts(build, s, layer);
     if (s->unpadded && (attention == ATTENTION_FLASH1 || attention == ATTENTION_FLASH2))
         unpadding(build, s, layer);
 }

@@ -81,6 +81,7 @@ GOLDEN_TESTS = \
 	%reldir%/golden/model-csv.test \
 	%reldir%/golden/model-json.test \
 	%reldir%/golden/model-layers.test \
+	%reldir%/golden/model-layers-example.test \
 	%reldir%/golden/model-table.test \
 	%reldir%/golden/profile-check.test \
 	%reldir%/golden/platform-list.test \
@@ -128,6 +129,7 @@ TEST_FILES = \
 	%reldir%/explain_fixture.h \
 	%reldir%/golden/bert-base.conf \
 	%reldir%/golden/gpt2-two-layers.json \
+	%reldir%/golden/layers-example.json \
 	%reldir%/golden/two-layers.conf \
 	%reldir%/platforms/no-engine.xml \
 	%reldir%/platforms/no-gpus.xml \
