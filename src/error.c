@@ -9,6 +9,16 @@
 
 G_DEFINE_QUARK(zerosim - error - quark, error)
 
+gboolean error_input(GError **error, const char *file, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    g_autofree char *what = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s", file, what);
+    return FALSE;
+}
+
 int error_exit_status(const GError *error)
 {
     if (!error)

@@ -18,6 +18,10 @@ typedef enum {
 
 GQuark error_quark(void);
 
+/* FALSE and an ERROR_INPUT that says what is wrong with the file. */
+gboolean error_input(GError **error, const char *file, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
 /* Exit status for an error of any domain; NULL is 0. Errors of GOption are usage errors. */
 int error_exit_status(const GError *error);
 

@@ -136,8 +136,8 @@ static char *member_path(const JsonIn *in, const char *key)
     return g_steal_pointer(&path);
 }
 
-static G_GNUC_PRINTF(4, 5) void set_member_error(const JsonIn *in, const char *key,
-                                                 GError **error, const char *format, ...)
+gboolean json_in_refuse(const JsonIn *in, const char *key, GError **error, const char *format,
+                        ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -145,6 +145,7 @@ static G_GNUC_PRINTF(4, 5) void set_member_error(const JsonIn *in, const char *k
     va_end(arguments);
     g_autofree char *path = member_path(in, key);
     g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s: %s", in->file, path, what);
+    return FALSE;
 }
 
 /* The member, or NULL when it is missing; *ok tells whether that is allowed. */
@@ -156,7 +157,7 @@ static const json_t *lookup(const JsonIn *in, const char *key, gboolean required
         return value;
     *ok = !required;
     if (required)
-        set_member_error(in, key, error, "missing, and required");
+        json_in_refuse(in, key, error, "missing, and required");
     return NULL;
 }
 
@@ -181,17 +182,16 @@ gboolean json_in_int(const JsonIn *in, const char *key, gboolean required, gint6
     } else if (json_is_real(member) && floor(real) == real && fabs(real) < INTEGER_LIMIT) {
         number = (gint64)real;
     } else {
-        set_member_error(in, key, error, "must be an integer, not %s",
-                         json_is_real(member) && floor(real) == real ? "a number so big"
-                                                                     : type_name(member));
-        return FALSE;
+        return json_in_refuse(in, key, error, "must be an integer, not %s",
+                              json_is_real(member) && floor(real) == real ? "a number so big"
+                                                                          : type_name(member));
     }
     if (number < min || number > max) {
-        set_member_error(in, key, error,
-                         "%" G_GINT64_FORMAT " is out of range: must be from %" G_GINT64_FORMAT
-                         " to %" G_GINT64_FORMAT,
-                         number, min, max);
-        return FALSE;
+        return json_in_refuse(in, key, error,
+                              "%" G_GINT64_FORMAT
+                              " is out of range: must be from %" G_GINT64_FORMAT
+                              " to %" G_GINT64_FORMAT,
+                              number, min, max);
     }
     *value = number;
     return TRUE;
@@ -205,14 +205,12 @@ gboolean json_in_double(const JsonIn *in, const char *key, gboolean required, do
     if (!member)
         return ok;
     if (!json_is_number(member)) {
-        set_member_error(in, key, error, "must be a number, not %s", type_name(member));
-        return FALSE;
+        return json_in_refuse(in, key, error, "must be a number, not %s", type_name(member));
     }
     const double number = json_number_value(member);
     if (!isfinite(number) || number < min || number > max) {
-        set_member_error(in, key, error, "%g is out of range: must be from %g to %g", number,
-                         min, max);
-        return FALSE;
+        return json_in_refuse(in, key, error, "%g is out of range: must be from %g to %g",
+                              number, min, max);
     }
     *value = number;
     return TRUE;
@@ -226,8 +224,8 @@ gboolean json_in_bool(const JsonIn *in, const char *key, gboolean required, gboo
     if (!member)
         return ok;
     if (!json_is_boolean(member)) {
-        set_member_error(in, key, error, "must be true or false, not %s", type_name(member));
-        return FALSE;
+        return json_in_refuse(in, key, error, "must be true or false, not %s",
+                              type_name(member));
     }
     *value = json_is_true(member);
     return TRUE;
@@ -241,8 +239,7 @@ gboolean json_in_string(const JsonIn *in, const char *key, gboolean required,
     if (!member)
         return ok;
     if (!json_is_string(member)) {
-        set_member_error(in, key, error, "must be a string, not %s", type_name(member));
-        return FALSE;
+        return json_in_refuse(in, key, error, "must be a string, not %s", type_name(member));
     }
     *value = json_string_value(member);
     return TRUE;
@@ -261,9 +258,8 @@ gboolean json_in_object(const JsonIn *in, const char *key, gboolean required,
     if (!member)
         return ok;
     if (!json_is_object(member)) {
-        set_member_error(in, key, error, "must be an object { ... }, not %s",
-                         type_name(member));
-        return FALSE;
+        return json_in_refuse(in, key, error, "must be an object { ... }, not %s",
+                              type_name(member));
     }
     child->object = member;
     return TRUE;

@@ -31,6 +31,10 @@ json_t *json_in_parse(const char *file, const char *text, gsize length, GError *
 
 gboolean json_in_has(const JsonIn *in, const char *key);
 
+/* FALSE and an error that names file and member, and says what is wrong with it. */
+gboolean json_in_refuse(const JsonIn *in, const char *key, GError **error, const char *format,
+                        ...) G_GNUC_PRINTF(4, 5);
+
 /* Each reads member `key` into `value`. A missing member leaves `value` as it is and succeeds,
  * unless `required`; null counts as missing. A wrong type or a value out of range is an error.
  * An integer may be written as a whole real (5e8). */

@@ -33,21 +33,6 @@ gboolean model_list_named(const JsonIn *in)
     return json_in_has(in, "format");
 }
 
-static gboolean refuse(const JsonIn *in, const char *key, GError **error, const char *format,
-                       ...) G_GNUC_PRINTF(4, 5);
-
-static gboolean refuse(const JsonIn *in, const char *key, GError **error, const char *format,
-                       ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *what = g_strdup_vprintf(format, arguments);
-    va_end(arguments);
-    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s%s%s: %s", in->file, in->path,
-                in->path[0] ? "." : "", key, what);
-    return FALSE;
-}
-
 static gboolean check_known(const JsonIn *in, const char *const *known, GError **error)
 {
     void *iterator = json_object_iter((json_t *)in->object);
@@ -56,7 +41,7 @@ static gboolean check_known(const JsonIn *in, const char *const *known, GError *
             continue;
         g_autofree char *quoted = error_quote(json_object_iter_key(iterator));
         g_autofree char *list = g_strjoinv(", ", (char **)known);
-        return refuse(in, quoted, error, "unknown; known here: %s", list);
+        return json_in_refuse(in, quoted, error, "unknown; known here: %s", list);
     }
     return TRUE;
 }
@@ -72,7 +57,8 @@ static int array_size(const JsonIn *in, const char *key, gboolean required, GErr
             array = NULL;
     if (json_is_array(array) && (json_array_size(array) > 0 || !required))
         return (int)json_array_size(array);
-    refuse(in, key, error, "must be an array of%s objects", required ? " one or more" : "");
+    json_in_refuse(in, key, error, "must be an array of%s objects",
+                   required ? " one or more" : "");
     return -1;
 }
 
@@ -92,8 +78,9 @@ static gboolean read_scaled(const ModelBuild *build, const JsonIn *in, const cha
         return FALSE;
     const double scaled = (double)count * (double)each * (double)build->options->micro_batch;
     if (scaled > LARGEST_PRODUCT)
-        return refuse(in, key, error, "is absurdly large with micro_batch %" G_GINT64_FORMAT,
-                      build->options->micro_batch);
+        return json_in_refuse(in, key, error,
+                              "is absurdly large with micro_batch %" G_GINT64_FORMAT,
+                              build->options->micro_batch);
     *value = count > 0 ? count * each * build->options->micro_batch : 0;
     return TRUE;
 }
@@ -109,13 +96,15 @@ static gboolean read_shape(const JsonIn *in, gint64 *rows, gint64 *columns, GErr
         const json_int_t size = json_is_integer(value) ? json_integer_value(value) : 0;
         gint64 *product = i == 0 ? rows : columns;
         if (size < 1 || size > LARGEST_COUNT || *product > LARGEST_COUNT / size)
-            return refuse(in, "shape", error, "must have sizes from 1 to 2^40, together too");
+            return json_in_refuse(in, "shape", error,
+                                  "must have sizes from 1 to 2^40, together too");
         *product *= size;
     }
     if (json_array_size(shape) == 0)
-        return refuse(in, "shape", error, "must be an array of sizes, like [64, 3, 7, 7]");
+        return json_in_refuse(in, "shape", error,
+                              "must be an array of sizes, like [64, 3, 7, 7]");
     if (*rows > LARGEST_COUNT / *columns)
-        return refuse(in, "shape", error, "is absurdly large (over 2^40 elements)");
+        return json_in_refuse(in, "shape", error, "is absurdly large (over 2^40 elements)");
     return TRUE;
 }
 
@@ -132,17 +121,18 @@ static gboolean read_parameter(ModelBuild *build, const JsonIn *in, GHashTable *
     g_autofree char *quoted = error_quote(name);
     if (json_in_has(in, "shape")) {
         if (known)
-            return refuse(in, "name", error, "%s has a shape already; a tied one has none here",
-                          quoted);
+            return json_in_refuse(in, "name", error,
+                                  "%s has a shape already; a tied one has none here", quoted);
         if (!read_shape(in, &rows, &columns, error))
             return FALSE;
         model_add_parameter(build, name, rows, columns);
     } else if (!known) {
-        return refuse(in, "shape", error, "missing, and no earlier layer has %s", quoted);
+        return json_in_refuse(in, "shape", error, "missing, and no earlier layer has %s",
+                              quoted);
     }
     *index = GPOINTER_TO_INT(g_hash_table_lookup(build->parameter_index, name)) - 1;
     if (!g_hash_table_add(here, GINT_TO_POINTER(*index)))
-        return refuse(in, "name", error, "%s stands twice in this layer", quoted);
+        return json_in_refuse(in, "name", error, "%s stands twice in this layer", quoted);
     return TRUE;
 }
 
@@ -193,12 +183,12 @@ static gboolean read_dimensions(ModelBuild *build, const JsonIn *in, Kernel *ker
             continue;
         if ((double)kernel->dimension[i] * (double)build->options->micro_batch >
             LARGEST_PRODUCT)
-            return refuse(&dimensions, names[i], error, "is absurdly large");
+            return json_in_refuse(&dimensions, names[i], error, "is absurdly large");
         kernel->dimension[i] *= build->options->micro_batch;
     }
     if (per_sample && !g_strv_contains(known, per_sample)) {
         g_autofree char *list = g_strjoinv(", ", (char **)known);
-        return refuse(in, "per_sample", error, "must name one of: %s", list);
+        return json_in_refuse(in, "per_sample", error, "must name one of: %s", list);
     }
     return check_known(&dimensions, known, error);
 }
@@ -211,8 +201,8 @@ static gboolean read_dtype(const ModelBuild *build, const JsonIn *in, Kernel *ke
     if (!json_in_string(in, "dtype", FALSE, &name, error))
         return FALSE;
     if (name && !dtype_parse(name, &kernel->dtype))
-        return refuse(in, "dtype", error,
-                      "must be fp32, tf32, bf16, fp16 or fp8, or be left out");
+        return json_in_refuse(in, "dtype", error,
+                              "must be fp32, tf32, bf16, fp16 or fp8, or be left out");
     return TRUE;
 }
 
@@ -225,14 +215,14 @@ static gboolean read_kernel(ModelBuild *build, const JsonIn *in, GArray *kernels
         return FALSE;
     if (!kernel_op_parse(op, &kernel.op) || kernel.op == KERNEL_OPTIMIZER_STEP) {
         g_autofree char *quoted = error_quote(op);
-        return refuse(in, "op", error,
-                      "%s isn't a kernel of a layer; zerosim-model(5) has them", quoted);
+        return json_in_refuse(
+            in, "op", error, "%s isn't a kernel of a layer; zerosim-model(5) has them", quoted);
     }
     if (!read_dimensions(build, in, &kernel, error) || !read_dtype(build, in, &kernel, error))
         return FALSE;
     if (kernel_flops(&kernel) > LARGEST_PRODUCT * 1e6 ||
         kernel_bytes(&kernel) > LARGEST_PRODUCT)
-        return refuse(in, "dimensions", error, "are absurdly large together");
+        return json_in_refuse(in, "dimensions", error, "are absurdly large together");
     layer_run(kernels, kernel);
     return TRUE;
 }
@@ -289,8 +279,9 @@ static gboolean read_block(ModelBuild *build, const JsonIn *in, int *last, gbool
         return TRUE;
     }
     if (*behind || block < *last || block > *last + 1)
-        return refuse(in, "block", error,
-                      "must be the block before's number or the next one; here %d", *last + 1);
+        return json_in_refuse(in, "block", error,
+                              "must be the block before's number or the next one; here %d",
+                              *last + 1);
     *last = build->block = (int)block;
     return TRUE;
 }
@@ -358,7 +349,7 @@ static gboolean read_head(ModelBuild *build, const JsonIn *in, GError **error)
         !json_in_string(in, "format", TRUE, &format, error))
         return FALSE;
     if (strcmp(format, "zerosim-layers") != 0)
-        return refuse(in, "format", error, "must be \"zerosim-layers\"");
+        return json_in_refuse(in, "format", error, "must be \"zerosim-layers\"");
     if (!json_in_int(in, "version", TRUE, 1, 1, &version, error) ||
         !json_in_string(in, "description", FALSE, &text, error) ||
         !json_in_string(in, "name", FALSE, &text, error))
@@ -377,12 +368,12 @@ static gboolean read_sequence(ModelBuild *build, const JsonIn *in, GError **erro
         return FALSE;
     const gint64 wanted = build->options->sequence_length;
     if (wanted > 0 && wanted != length)
-        return refuse(in, "sequence_length", error,
-                      "the layers are of %" G_GINT64_FORMAT
-                      " tokens a sample, not %" G_GINT64_FORMAT,
-                      length, wanted);
+        return json_in_refuse(in, "sequence_length", error,
+                              "the layers are of %" G_GINT64_FORMAT
+                              " tokens a sample, not %" G_GINT64_FORMAT,
+                              length, wanted);
     if ((double)length * (double)build->options->micro_batch > LARGEST_PRODUCT)
-        return refuse(in, "sequence_length", error, "is absurdly large");
+        return json_in_refuse(in, "sequence_length", error, "is absurdly large");
     build->model->sequence_length = length;
     build->tokens = length * build->options->micro_batch;
     return read_scaled(build, in, "block_input_elements", dtype_bytes(build->linear),

@@ -25,19 +25,6 @@ const NcclConstant nccl_constants[N_NCCL_CONSTANTS] = {
     [NCCL_FILL_S] = {"fill_s", 0, 0.1, "filling a pipeline with whole chunks"},
 };
 
-static gboolean fail(const char *file, GError **error, const char *format, ...)
-    G_GNUC_PRINTF(3, 4);
-
-static gboolean fail(const char *file, GError **error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *what = g_strdup_vprintf(format, arguments);
-    va_end(arguments);
-    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s", file, what);
-    return FALSE;
-}
-
 static gboolean constant_read(const JsonIn *in, int constant, double *value, GError **error)
 {
     const NcclConstant *range = &nccl_constants[constant];
@@ -69,8 +56,8 @@ static gboolean algorithms_read(const JsonIn *constants, NcclCalibration *calibr
     if (!json_in_check_members(&all, names, NULL, NULL, unknown, error))
         return FALSE;
     if (unknown->len > 0)
-        return fail(constants->file, error, "%s", (const char *)unknown->pdata[0]);
-    return n_read > 0 ? TRUE : fail(constants->file, error, "%s: names none", all.path);
+        return error_input(error, constants->file, "%s", (const char *)unknown->pdata[0]);
+    return n_read > 0 ? TRUE : error_input(error, constants->file, "%s: names none", all.path);
 }
 
 /* A list of strings, NULL where there is none. */
@@ -84,11 +71,12 @@ static gboolean words_read(const JsonIn *in, const char *key, gboolean required,
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *word = json_string_value(json_array_get(list, i));
         if (!word || !*word)
-            return fail(in->file, error, "%s.%s: must be a list of words", in->path, key);
+            return error_input(error, in->file, "%s.%s: must be a list of words", in->path,
+                               key);
         g_ptr_array_add(found, g_strdup(word));
     }
     if (found->len == 0)
-        return fail(in->file, error, "%s.%s: must be a list of words", in->path, key);
+        return error_input(error, in->file, "%s.%s: must be a list of words", in->path, key);
     g_ptr_array_add(found, NULL);
     *words = (char **)g_ptr_array_free(g_steal_pointer(&found), FALSE);
     return TRUE;
@@ -133,8 +121,8 @@ static gboolean top_check(const JsonIn *top, GError **error)
         !json_in_check_members(top, members, NULL, NULL, unknown, error))
         return FALSE;
     if (strcmp(schema, SCHEMA) != 0)
-        return fail(top->file, error, "schema: must be %s", SCHEMA);
-    return unknown->len == 0 || fail(top->file, error, "%s", (char *)unknown->pdata[0]);
+        return error_input(error, top->file, "schema: must be %s", SCHEMA);
+    return unknown->len == 0 || error_input(error, top->file, "%s", (char *)unknown->pdata[0]);
 }
 
 NcclCalibration *nccl_calibration_load(const char *file, GError **error)
@@ -201,8 +189,8 @@ static gboolean name_unknown(const Experiment *experiment, const char *name, GEr
     }
     g_autofree char *where = experiment_where(experiment, "nccl.calibration");
     g_autofree char *quoted = error_quote(name);
-    return fail(where, error, "there is no calibration %s: must be a file or one of %s", quoted,
-                names->str);
+    return error_input(error, where, "there is no calibration %s: must be a file or one of %s",
+                       quoted, names->str);
 }
 
 gboolean nccl_calibrations_of(const Experiment *experiment, GPtrArray **calibrations,

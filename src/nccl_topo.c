@@ -37,19 +37,6 @@ static const struct {
     double bytes_per_s;
 } nvlinks[] = {{100, 50e9}, {86, 25e9}, {80, 25e9}, {70, 25e9}, {60, 20e9}};
 
-static gboolean fail(const char *file, GError **error, const char *format, ...)
-    G_GNUC_PRINTF(3, 4);
-
-static gboolean fail(const char *file, GError **error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *what = g_strdup_vprintf(format, arguments);
-    va_end(arguments);
-    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s", file, what);
-    return FALSE;
-}
-
 static const TopoGpu *gpu_at(const Topo *topo, guint index)
 {
     return topo->gpus->pdata[index];
@@ -83,18 +70,19 @@ static int n_links(const TopoGpu *gpu)
 static gboolean gpus_check(const char *file, const Topo *topo, GError **error)
 {
     if (topo->gpus->len == 0)
-        return fail(file, error,
-                    "there is no <gpu> in it: a provider's virtual topology has none, but what "
-                    "NCCL writes where NCCL_TOPO_DUMP_FILE is set has");
+        return error_input(
+            error, file,
+            "there is no <gpu> in it: a provider's virtual topology has none, but what "
+            "NCCL writes where NCCL_TOPO_DUMP_FILE is set has");
     const TopoGpu *first = gpu_at(topo, 0);
     for (guint i = 1; i < topo->gpus->len; i++) {
         const TopoGpu *gpu = gpu_at(topo, i);
         if (gpu->sm != first->sm || strcmp(gpu->device, first->device) != 0)
-            return fail(file, error, "GPU %d (line %d) is of another kind than GPU %d",
-                        gpu->dev, gpu->line, first->dev);
+            return error_input(error, file, "GPU %d (line %d) is of another kind than GPU %d",
+                               gpu->dev, gpu->line, first->dev);
         if (n_links(gpu) != n_links(first) || gpu->has_switches != first->has_switches)
-            return fail(file, error, "GPU %d (line %d) has %d NVLinks and GPU %d has %d",
-                        gpu->dev, gpu->line, n_links(gpu), first->dev, n_links(first));
+            return error_input(error, file, "GPU %d (line %d) has %d NVLinks and GPU %d has %d",
+                               gpu->dev, gpu->line, n_links(gpu), first->dev, n_links(first));
     }
     return TRUE;
 }
@@ -259,7 +247,7 @@ static gboolean nics_append(GString *text, const char *file, const Topo *topo, G
         slot = MIN(slot, net->slot_bytes_per_s > 0 ? net->slot_bytes_per_s : INFINITY);
     }
     if (fastest <= 0)
-        return fail(file, error, "there is no <net> with a speed in it");
+        return error_input(error, file, "there is no <net> with a speed in it");
     if (isinf(slot))
         slot = MAX(gpu_at(topo, 0)->slot_bytes_per_s, fastest);
     line(text, "NCCL's topology: <net> of the highest speed", "n_nics", "%d", n_nics);
@@ -286,16 +274,18 @@ static char *node_text(const char *file, const char *gpu, GError **error)
     const char *profile = gpu ? gpu : profile_of(gpu_at(topo, 0));
     if (!profile) {
         g_autofree char *device = error_quote(gpu_at(topo, 0)->device);
-        fail(file, error, "line %d: no GPU profile is known for PCI device %s: use --gpu",
-             gpu_at(topo, 0)->line, device);
+        error_input(error, file,
+                    "line %d: no GPU profile is known for PCI device %s: use --gpu",
+                    gpu_at(topo, 0)->line, device);
         return NULL;
     }
     if (strstr(profile, "-sxm") && topo->gpus->len > 1 && n_links(gpu_at(topo, 0)) == 0) {
-        fail(file, error,
-             "there is no <nvlink> in it, and SXM GPUs (%s) have NVLink: NCCL writes what it "
-             "finds "
-             "where NCCL_TOPO_DUMP_FILE is set",
-             profile);
+        error_input(
+            error, file,
+            "there is no <nvlink> in it, and SXM GPUs (%s) have NVLink: NCCL writes what it "
+            "finds "
+            "where NCCL_TOPO_DUMP_FILE is set",
+            profile);
         return NULL;
     }
     line(text, gpu ? "as told" : "NCCL's topology: PCI device of the GPUs", "gpu", "%s",
@@ -325,8 +315,8 @@ NodeType *nccl_topo_load(const char *file, const char *gpu, GError **error)
         node = node_type_load(conf, &cause);
     if (!node) {
         const char *what = strstr(cause->message, ".conf");
-        fail(file, error, "the node that it describes can't be: %s",
-             what ? what + strlen(".conf") : cause->message);
+        error_input(error, file, "the node that it describes can't be: %s",
+                    what ? what + strlen(".conf") : cause->message);
     }
     g_remove(conf);
     g_rmdir(directory);

@@ -58,18 +58,6 @@ static gboolean is_auto(const JsonIn *in, const char *key)
     return g_strcmp0(text, "auto") == 0;
 }
 
-static G_GNUC_PRINTF(4, 5) gboolean
-    fail(const JsonIn *in, const char *key, GError **error, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    g_autofree char *what = g_strdup_vprintf(format, arguments);
-    va_end(arguments);
-    g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT, "%s: %s%s%s: %s", in->file, in->path,
-                in->path[0] ? "." : "", key, what);
-    return FALSE;
-}
-
 static gboolean read_flag(const JsonIn *in, const char *key, int *flag, GError **error)
 {
     gboolean value = *flag;
@@ -93,7 +81,7 @@ static gboolean read_dtype(const JsonIn *in, const char *key, int *dtype, GError
     if (!dtype_parse(text, &value) ||
         (value != DTYPE_FP32 && value != DTYPE_BF16 && value != DTYPE_FP16)) {
         g_autofree char *quoted = error_quote(text);
-        return fail(in, key, error, "must be fp32, bf16 or fp16, not %s", quoted);
+        return json_in_refuse(in, key, error, "must be fp32, bf16 or fp16, not %s", quoted);
     }
     *dtype = (int)value;
     return TRUE;
@@ -210,8 +198,9 @@ static gboolean read_sizes(const JsonIn *in, gint64 hidden_size, DeepspeedKnobs 
 
     for (gsize i = 0; i < G_N_ELEMENTS(sizes); i++) {
         if (sizes[i].automatic >= 0 && is_auto(in, sizes[i].key) && hidden_size == 0)
-            return fail(in, sizes[i].key, error,
-                        "\"auto\" comes from the model's hidden size, and it has none");
+            return json_in_refuse(
+                in, sizes[i].key, error,
+                "\"auto\" comes from the model's hidden size, and it has none");
         if (sizes[i].automatic >= 0 && is_auto(in, sizes[i].key))
             *sizes[i].value = sizes[i].automatic;
         else if (!json_in_int(in, sizes[i].key, FALSE, sizes[i].minimum, sizes[i].maximum,
@@ -288,8 +277,8 @@ static gboolean read_precision(const Reader *reader, DeepspeedConfig *config, GE
             !read_flag(&in, "enabled", switches[i].flag, error))
             return FALSE;
     if (config->bf16 > 0 && config->fp16 > 0)
-        return fail(&reader->top, "fp16.enabled", error,
-                    "bf16 and fp16 cannot both be enabled");
+        return json_in_refuse(&reader->top, "fp16.enabled", error,
+                              "bf16 and fp16 cannot both be enabled");
     return json_in_object(&reader->top, "data_types", FALSE, reader->paths, &types, error) &&
            read_dtype(&types, "grad_accum_dtype", &config->grad_accum_dtype, error) &&
            read_dtype(&reader->top, "communication_data_type", &config->communication_data_type,
