@@ -151,6 +151,7 @@ EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(
 # What several tests share: each is linked with what it uses of it.
 EXTRA_LIBRARIES = %reldir%/libtests.a
 %canon_reldir%_libtests_a_SOURCES = \
+	%reldir%/clusters.c %reldir%/clusters.h \
 	%reldir%/knob_runs.c %reldir%/knob_runs.h \
 	%reldir%/mutation.c %reldir%/mutation.h \
 	%reldir%/scratch.c %reldir%/scratch.h \

@@ -3,6 +3,7 @@
  * must succeed and runs that must fail. */
 #pragma once
 
+#include "clusters.h"
 #include "error.h"
 #include "sim.h"
 
@@ -10,7 +11,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static G_GNUC_UNUSED const NcclOptions automatic = {.algorithm = -1, .protocol = -1};
 static G_GNUC_UNUSED const NcclOptions simple = {.algorithm = -1, .protocol = PROTOCOL_SIMPLE};
@@ -47,8 +47,7 @@ static G_GNUC_UNUSED Job *job_of_two(Schedule *one, Schedule *other)
 /* tests/platforms/sim-bus.xml, its first GPUs. */
 static G_GNUC_UNUSED Cluster *bus_cluster(int n_gpus)
 {
-    const char *srcdir = g_getenv("srcdir") ? g_getenv("srcdir") : ".";
-    g_autofree char *file = g_build_filename(srcdir, "tests", "platforms", "sim-bus.xml", NULL);
+    g_autofree char *file = shipped_platform("sim-bus.xml");
     Cluster *cluster = cluster_new("sim-bus.xml", file);
     for (int r = 0; r < n_gpus; r++) {
         ClusterGpu gpu = {.gpu_host = g_strdup_printf("gpu-%d", r),

@@ -3,6 +3,7 @@
  * and that flows carry what the closed forms say. */
 #include "collective.h"
 
+#include "clusters.h"
 #include "suite_run.h"
 
 #include <check.h>
@@ -11,27 +12,6 @@
 #include <string.h>
 
 static const NcclOptions automatic = {.algorithm = -1, .protocol = -1};
-
-/* n_nodes nodes of `gpus` GPUs which share `nics` NICs. */
-static Cluster *cluster_of(const char *gpu, int n_nodes, int gpus, int nics, double nvlink,
-                           double nic, const char *cpu)
-{
-    Cluster *cluster = cluster_new("test", "none.xml");
-    for (int r = 0; r < n_nodes * gpus; r++) {
-        ClusterGpu one = {.gpu_host = g_strdup_printf("gpu %d", r),
-                          .gpu = g_strdup(gpu),
-                          .node = r / gpus,
-                          .local_rank = r % gpus,
-                          .nic = nics > 0 ? r / gpus * nics + r % gpus * nics / gpus : -1,
-                          .speed = 1};
-        g_array_append_val(cluster->gpus, one);
-    }
-    cluster->n_nodes = n_nodes;
-    cluster->nvlink_bytes_per_s = nvlink;
-    cluster->nic_bytes_per_s = nic;
-    cluster->cpu = g_strdup(cpu);
-    return cluster;
-}
 
 static CollectivePlan *plan_of(const Cluster *cluster, CollectiveKind kind, gint64 bytes,
                                int root, const NcclOptions *options)
@@ -50,15 +30,15 @@ static Cluster *system_of(int system)
 {
     switch (system) {
     case A100_1:
-        return cluster_of("a100-sxm-80gb", 1, 8, 0, 300e9, 0, "intel");
+        return counted_cluster("a100-sxm-80gb", 1, 8, 0, 300e9, 0, "intel");
     case H100_1:
-        return cluster_of("h100-sxm-80gb", 1, 8, 0, 450e9, 0, "intel");
+        return counted_cluster("h100-sxm-80gb", 1, 8, 0, 450e9, 0, "intel");
     case B200_1:
-        return cluster_of("b200", 1, 8, 0, 900e9, 0, "intel");
+        return counted_cluster("b200", 1, 8, 0, 900e9, 0, "intel");
     case H100_4:
-        return cluster_of("h100-sxm-80gb", 4, 8, 8, 450e9, 0.97 * 50e9, "intel");
+        return counted_cluster("h100-sxm-80gb", 4, 8, 8, 450e9, 0.97 * 50e9, "intel");
     default:
-        return cluster_of("a100-sxm-80gb", 4, 8, 8, 300e9, 0.97 * 25e9, "amd");
+        return counted_cluster("a100-sxm-80gb", 4, 8, 8, 300e9, 0.97 * 25e9, "amd");
     }
 }
 
@@ -201,8 +181,8 @@ static const struct {
 START_TEST(search_finds_the_known_channels)
 {
     g_autoptr(Cluster) cluster =
-        cluster_of(graph_rows[_i].gpu, graph_rows[_i].n_nodes, 8, graph_rows[_i].nics,
-                   graph_rows[_i].nvlink, graph_rows[_i].nic, "intel");
+        counted_cluster(graph_rows[_i].gpu, graph_rows[_i].n_nodes, 8, graph_rows[_i].nics,
+                        graph_rows[_i].nvlink, graph_rows[_i].nic, "intel");
     NcclOptions simple = {.algorithm = -1, .protocol = PROTOCOL_SIMPLE};
     g_autoptr(CollectivePlan) plan =
         plan_of(cluster, COLLECTIVE_ALL_GATHER, 1 << 30, 0, &simple);
@@ -215,9 +195,9 @@ END_TEST
 
 START_TEST(faster_links_make_faster_plans)
 {
-    g_autoptr(Cluster) slow = cluster_of("h100", 2, 8, 8, 450e9, 25e9, "intel");
-    g_autoptr(Cluster) fast = cluster_of("h100", 2, 8, 8, 450e9, 50e9, "intel");
-    g_autoptr(Cluster) ideal = cluster_of("h100", 2, 8, 8, 1e18, 1e18, "intel");
+    g_autoptr(Cluster) slow = counted_cluster("h100", 2, 8, 8, 450e9, 25e9, "intel");
+    g_autoptr(Cluster) fast = counted_cluster("h100", 2, 8, 8, 450e9, 50e9, "intel");
+    g_autoptr(Cluster) ideal = counted_cluster("h100", 2, 8, 8, 1e18, 1e18, "intel");
     g_autoptr(CollectivePlan) a = plan_of(slow, COLLECTIVE_ALL_GATHER, 1 << 30, 0, &automatic);
     g_autoptr(CollectivePlan) b = plan_of(fast, COLLECTIVE_ALL_GATHER, 1 << 30, 0, &automatic);
     g_autoptr(CollectivePlan) c = plan_of(ideal, COLLECTIVE_ALL_GATHER, 1 << 30, 0, &automatic);
@@ -259,7 +239,7 @@ static const struct {
 static CollectivePlan *group_plan(int group, CollectiveKind kind, int root, Protocol protocol)
 {
     g_autoptr(Cluster) cluster =
-        cluster_of("h100", 4, 8, groups[group].nics, 450e9, 50e9, "intel");
+        counted_cluster("h100", 4, 8, groups[group].nics, 450e9, 50e9, "intel");
     NcclOptions options = {.algorithm = ALGORITHM_RING, .protocol = (int)protocol};
     const CollectiveCall call = {.kind = kind, .payload_bytes = 1 << 28, .root = root};
     return collective_plan(cluster, groups[group].members, groups[group].n, &call, &options);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Trees, PAT and NVLS executed step by step on symbolic data, the bytes that their flows put on
  * links, and time that never falls as bytes or ranks grow. */
+#include "clusters.h"
 #include "collective.h"
 #include "collective_flows.h"
 #include "suite_run.h"
@@ -9,24 +10,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* n_nodes nodes of `gpus` GPUs which share `nics` NICs. */
 static Cluster *cluster_of(const char *gpu, int n_nodes, int gpus, int nics)
 {
-    Cluster *cluster = cluster_new("test", "none.xml");
-    for (int r = 0; r < n_nodes * gpus; r++) {
-        ClusterGpu one = {.gpu_host = g_strdup_printf("gpu %d", r),
-                          .gpu = g_strdup(gpu),
-                          .node = r / gpus,
-                          .local_rank = r % gpus,
-                          .nic = nics > 0 ? r / gpus * nics + r % gpus * nics / gpus : -1,
-                          .speed = 1};
-        g_array_append_val(cluster->gpus, one);
-    }
-    cluster->n_nodes = n_nodes;
-    cluster->nvlink_bytes_per_s = 450e9;
-    cluster->nic_bytes_per_s = nics > 0 ? 50e9 : 0;
-    cluster->cpu = g_strdup("intel");
-    return cluster;
+    return counted_cluster(gpu, n_nodes, gpus, nics, 450e9, nics > 0 ? 50e9 : 0, "intel");
 }
 
 static CollectivePlan *plan_of(const Cluster *cluster, int n, CollectiveCall call,

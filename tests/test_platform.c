@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading platforms: the facts that a file gives, the warnings, and the one line that each kind
  * of broken file gets. How its links are shared is test_routes.c's subject. */
-#include "cluster.h"
+#include "clusters.h"
 #include "error.h"
 #include "sim.h"
 #include "sim_engine.h"
@@ -24,23 +24,9 @@ static Cluster *preset(const char *const *overrides)
     return cluster;
 }
 
-static char *shipped(const char *base)
-{
-    const char *root = g_getenv("srcdir") ? g_getenv("srcdir") : ".";
-    return g_build_filename(root, "tests", "platforms", base, NULL);
-}
-
-static Cluster *platform_read(const char *file, GPtrArray *warnings, GError **error)
-{
-    g_autoptr(Cluster) cluster = cluster_new("test", file);
-    if (!sim_platform_read(file, cluster, warnings, error))
-        return NULL;
-    return g_steal_pointer(&cluster);
-}
-
 START_TEST(a_users_platform_gives_its_facts)
 {
-    g_autofree char *file = shipped("two-nodes.xml");
+    g_autofree char *file = shipped_platform("two-nodes.xml");
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(Cluster) cluster = platform_read(file, warnings, NULL);
     ck_assert(cluster != NULL);
@@ -89,7 +75,7 @@ typedef struct {
 
 static char *edited(const Edit *edit, const char *dir)
 {
-    g_autofree char *file = shipped("two-nodes.xml");
+    g_autofree char *file = shipped_platform("two-nodes.xml");
     g_autofree char *text = NULL;
     ck_assert(g_file_get_contents(file, &text, NULL, NULL));
     g_autoptr(GString) xml = g_string_new(text);
@@ -181,7 +167,7 @@ END_TEST
 
 START_TEST(a_missing_route_names_both_hosts)
 {
-    g_autofree char *file = shipped("no-route.xml");
+    g_autofree char *file = shipped_platform("no-route.xml");
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) error = NULL;
     ck_assert_ptr_null(platform_read(file, warnings, &error));
@@ -191,7 +177,7 @@ END_TEST
 
 START_TEST(a_platform_without_gpus_is_refused)
 {
-    g_autofree char *file = shipped("no-gpus.xml");
+    g_autofree char *file = shipped_platform("no-gpus.xml");
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) error = NULL;
     ck_assert_ptr_null(platform_read(file, warnings, &error));
@@ -216,7 +202,7 @@ END_TEST
 /* Every prefix of a good file is broken; one in 61 is tried, and the empty one. */
 START_TEST(a_truncated_platform_is_refused_wherever_it_ends)
 {
-    g_autofree char *source = shipped("two-nodes.xml");
+    g_autofree char *source = shipped_platform("two-nodes.xml");
     g_autofree char *dir = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
     g_autofree char *file = g_build_filename(dir, "user.xml", NULL);
     g_autofree char *text = NULL;
@@ -356,7 +342,7 @@ END_TEST
 
 START_TEST(a_platform_without_engine_links_is_a_warning)
 {
-    g_autofree char *file = shipped("no-engine.xml");
+    g_autofree char *file = shipped_platform("no-engine.xml");
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(Cluster) cluster = platform_read(file, warnings, NULL);
     ck_assert(cluster != NULL && !cluster->has_engine_links);

@@ -2,25 +2,12 @@
 /* What SimGrid makes of a platform: the links of each route, and how transfers share them. What
  * a platform's file may say is test_platform.c's subject, the installed node types are
  * test_presets.c's. */
+#include "clusters.h"
 #include "sim.h"
 #include "suite_run.h"
 #include "transfer_fixture.h"
 
 #include <string.h>
-
-static char *shipped(const char *base)
-{
-    const char *root = g_getenv("srcdir") ? g_getenv("srcdir") : ".";
-    return g_build_filename(root, "tests", "platforms", base, NULL);
-}
-
-static Cluster *platform_read(const char *file, GPtrArray *warnings, GError **error)
-{
-    g_autoptr(Cluster) cluster = cluster_new("test", file);
-    if (!sim_platform_read(file, cluster, warnings, error))
-        return NULL;
-    return g_steal_pointer(&cluster);
-}
 
 START_TEST(inside_a_node_a_route_is_up_to_the_nvswitch_and_down)
 {
@@ -106,7 +93,7 @@ END_TEST
 START_TEST(a_transfer_takes_latency_and_bytes_over_bandwidth)
 {
     static const double bytes[] = {1, 1e3, 1e6, 1e9};
-    g_autofree char *file = shipped("two-nodes.xml");
+    g_autofree char *file = shipped_platform("two-nodes.xml");
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(Cluster) cluster = platform_read(file, warnings, NULL);
     ck_assert(cluster != NULL);
@@ -126,7 +113,7 @@ END_TEST
 
 START_TEST(two_transfers_over_one_link_take_twice_as_long)
 {
-    g_autofree char *file = shipped("one-node.xml");
+    g_autofree char *file = shipped_platform("one-node.xml");
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(Cluster) cluster = platform_read(file, warnings, NULL);
     ck_assert(cluster != NULL);
