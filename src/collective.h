@@ -63,6 +63,10 @@ typedef struct {
     double wire_bytes; /* payload over the protocol's data fraction */
 } Flow;
 
+/* Of flows with the same ends, for hash tables. */
+guint flow_ends_hash(gconstpointer flow);
+gboolean flow_ends_equal(gconstpointer one, gconstpointer other);
+
 /* What NCCL's cost model says of a call, in the parts that a calibration corrects. */
 typedef struct {
     Algorithm algorithm;

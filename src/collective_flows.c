@@ -4,14 +4,14 @@
 
 #define SAME_FRAC 1e-12
 
-static guint flow_hash(gconstpointer key)
+guint flow_ends_hash(gconstpointer flow)
 {
-    const Flow *flow = key;
-    return (guint)flow->from_rank * 2654435761u + (guint)flow->to_rank * 2u +
-           (guint)flow->between_nodes;
+    const Flow *key = flow;
+    return (guint)key->from_rank * 2654435761u + (guint)key->to_rank * 2u +
+           (guint)key->between_nodes;
 }
 
-static gboolean flow_equal(gconstpointer one, gconstpointer other)
+gboolean flow_ends_equal(gconstpointer one, gconstpointer other)
 {
     const Flow *a = one, *b = other;
     return a->from_rank == b->from_rank && a->to_rank == b->to_rank &&
@@ -22,7 +22,7 @@ FlowSet *flow_set_new(void)
 {
     FlowSet *set = g_new0(FlowSet, 1);
     set->flows = g_array_new(FALSE, FALSE, sizeof(Flow));
-    set->index = g_hash_table_new_full(flow_hash, flow_equal, g_free, NULL);
+    set->index = g_hash_table_new_full(flow_ends_hash, flow_ends_equal, g_free, NULL);
     return set;
 }
 

@@ -34,7 +34,7 @@ static const TimeMember time_members[] = {
 
 static double *time_field(Times *times, const TimeMember *member)
 {
-    return (double *)((char *)times + member->offset);
+    return G_STRUCT_MEMBER_P(times, member->offset);
 }
 
 static gboolean fail(const JsonIn *in, const char *key, const char *what, GError **error)

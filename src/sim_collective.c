@@ -64,20 +64,6 @@ static sg_host_t flow_end(const SimConductor *conductor, int rank, gboolean betw
                             between_nodes && gpu->nic_host ? gpu->nic_host : gpu->gpu_host);
 }
 
-static guint flow_hash(gconstpointer key)
-{
-    const Flow *flow = key;
-    return (guint)flow->from_rank * 2654435761u + (guint)flow->to_rank * 2u +
-           (guint)flow->between_nodes;
-}
-
-static gboolean flow_equal(gconstpointer one, gconstpointer other)
-{
-    const Flow *a = one, *b = other;
-    return a->from_rank == b->from_rank && a->to_rank == b->to_rank &&
-           a->between_nodes == b->between_nodes;
-}
-
 static SimPlayer *player_at(SimConductor *conductor, sg_host_t host)
 {
     SimPlayer *player = g_hash_table_lookup(conductor->players, host);
@@ -112,7 +98,7 @@ static SimHop *hop_new(SimConductor *conductor, const Flow *flow)
 /* A hop for each pair of ranks that any plan joins. */
 static void hops_add(SimConductor *conductor)
 {
-    g_autoptr(GHashTable) known = g_hash_table_new(flow_hash, flow_equal);
+    g_autoptr(GHashTable) known = g_hash_table_new(flow_ends_hash, flow_ends_equal);
     for (guint p = 0; p < conductor->group->plans->len; p++) {
         const CollectivePlan *plan = plan_at(conductor, (int)p);
         for (guint i = 0; i < plan->flows->len; i++) {
