@@ -38,6 +38,7 @@ const ExperimentKey experiment_keys[] = {
     {"training", "optimizer_implementation", KEY_CHOICE, "fused|foreach|loop", 0, 0, NULL, "default: pytorch foreach, deepspeed and paper fused"},
     {"training", "activation_checkpointing", KEY_CHOICE, "none|selective|full", 0, 0, "none", "what backward recomputes"},
     {"training", "checkpointing_early_stop", KEY_BOOL, NULL, 0, 0, NULL, "recomputing a block ends with what backward needs (default: pytorch true, as since 2.1; others false)"},
+    {"training", "fp8_except", KEY_STRING, NULL, 0, 0, NULL, "precision = fp8: linear layers that stay in 16 bits, by name, * allowed: \"lm_head,*.k_proj\""},
     {"training", "attention", KEY_CHOICE, "eager|sdpa|flash2|cudnn|flash1|sdpa-repeat", 0, 0, "sdpa", "attention implementation; sdpa as transformers since 4.56 calls it, sdpa-repeat as before: keys and values repeated for every head, queries and the output copied"},
     {"training", "gradient_clipping", KEY_DOUBLE, NULL, 0, 1e9, "0", "largest gradient norm; 0: none"},
     {"training", "reduce_dtype", KEY_CHOICE, DTYPES, 0, 0, NULL, "of gradients on the wire (FSDP, DeepSpeed; default: the compute type)"},

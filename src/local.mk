@@ -30,7 +30,7 @@ libzerosim_a_SOURCES += \
 	%reldir%/optimizer.h %reldir%/model.c %reldir%/model.h %reldir%/model_attention.c \
 	%reldir%/model_bert.c %reldir%/model_decoder.c %reldir%/model_decoder.h \
 	%reldir%/model_falcon.c %reldir%/model_family.h %reldir%/model_gpt2.c \
-	%reldir%/model_gptj.c %reldir%/model_layers.c %reldir%/model_list.c \
+	%reldir%/model_gptj.c %reldir%/model_layers.c %reldir%/model_linear.c %reldir%/model_list.c \
 	%reldir%/model_llama.c %reldir%/model_members.c %reldir%/model_mpt.c \
 	%reldir%/model_opt.c %reldir%/model_t5.c %reldir%/model_vit.c \
 	%reldir%/training.c %reldir%/training.h %reldir%/training_accelerate.c \

@@ -29,6 +29,15 @@ static const ModelFamily *const families[] = {
 static const char *const attention_names[] = {"eager", "sdpa",   "flash2",
                                               "cudnn", "flash1", "sdpa-repeat"};
 
+gboolean model_name_matches(const char *patterns, const char *name)
+{
+    g_auto(GStrv) list = g_strsplit_set(patterns ? patterns : "", ",;", -1);
+    for (int i = 0; list[i]; i++)
+        if (g_pattern_match_simple(g_strstrip(list[i]), name))
+            return TRUE;
+    return FALSE;
+}
+
 const char *attention_name(Attention attention)
 {
     return attention_names[attention];

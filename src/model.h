@@ -29,8 +29,9 @@ typedef struct {
     DType compute;          /* of linear layers and attention */
     gboolean autocast;      /* parameters stay fp32, linears cast: cached casts, fp32 norms */
     Attention attention;
-    double dropout;   /* probability; negative: the model's own */
-    gboolean compile; /* torch.compile: fused elementwise kernels */
+    double dropout;         /* probability; negative: the model's own */
+    gboolean compile;       /* torch.compile: fused elementwise kernels */
+    const char *fp8_except; /* linears that stay in 16 bits: "lm_head,*.k_proj"; NULL: none */
 } ModelOptions;
 
 typedef struct {
@@ -83,6 +84,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Model, model_free)
 const Parameter *model_parameter(const Model *model, int index);
 const Layer *model_layer(const Model *model, int index);
 
+/* Whether a layer's name is one of `patterns`: "lm_head,*norm;*embed*"; NULL: none. */
+gboolean model_name_matches(const char *patterns, const char *name);
 const char *attention_name(Attention attention);
 
 G_END_DECLS

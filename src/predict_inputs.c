@@ -233,12 +233,45 @@ static gboolean check_strict(const Inputs *inputs, GError **error)
     return FALSE;
 }
 
+/* A list of names that the user or a file gave, of which one fits no layer. */
+static void warn_names(const Inputs *inputs, const char *key, const char *patterns)
+{
+    g_auto(GStrv) list = g_strsplit_set(patterns ? patterns : "", ",;", -1);
+    for (int i = 0; list[i]; i++) {
+        gboolean found = FALSE;
+        for (guint j = 0; !found && j < inputs->model->layers->len; j++)
+            found = model_name_matches(list[i], model_layer(inputs->model, (int)j)->name);
+        if (!found)
+            g_ptr_array_add(inputs->warnings, g_strdup_printf("%s: no layer is called \"%s\"",
+                                                              key, g_strstrip(list[i])));
+    }
+}
+
+static void check_names(const Inputs *inputs)
+{
+    const Training *training = inputs->training;
+    if (training->framework == FRAMEWORK_PYTORCH && training->strategy >= STRATEGY_ZERO2)
+        warn_names(inputs, "fsdp.wrap_names", training->fsdp.wrap_names);
+    if (training->fp8_except == NULL)
+        return;
+    const gboolean listed = strcmp(inputs->model->family, "layers") == 0;
+    if (training->precision.compute == DTYPE_FP8 && !listed)
+        warn_names(inputs, "training.fp8_except", training->fp8_except);
+    else
+        g_ptr_array_add(inputs->warnings,
+                        g_strdup_printf("training.fp8_except has no effect: %s",
+                                        listed ? "a layer list gives its kernels' types"
+                                               : "training.precision isn't fp8"));
+}
+
 static gboolean inputs_resolve(Inputs *inputs, GError **error)
 {
     gint64 largest;
     g_ptr_array_set_size(inputs->warnings, (int)inputs->n_platform_warnings);
-    if (!training_read(inputs, error) || !model_read(inputs, inputs->warnings, error) ||
-        !check_strict(inputs, error))
+    if (!training_read(inputs, error) || !model_read(inputs, inputs->warnings, error))
+        return FALSE;
+    check_names(inputs);
+    if (!check_strict(inputs, error))
         return FALSE;
     return !inputs->training->micro_batch_auto ||
            inputs_largest_micro_batch(inputs, &largest, error);

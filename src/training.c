@@ -382,6 +382,7 @@ static void resolve_rest(const Context *context, Training *training)
         experiment_is_set(experiment, "training.checkpointing_early_stop")
             ? experiment_bool(experiment, "training.checkpointing_early_stop")
             : training->framework == FRAMEWORK_PYTORCH;
+    training->fp8_except = experiment_string(experiment, "training.fp8_except");
     training->attention = (Attention)experiment_choice(experiment, "training.attention");
     training->gradient_clipping = experiment_double(experiment, "training.gradient_clipping");
     if (!experiment_is_set(experiment, "training.gradient_clipping") &&
@@ -452,5 +453,6 @@ ModelOptions training_model_options(const Training *training)
         .attention = training->attention,
         .dropout = training->dropout,
         .compile = training->compile,
+        .fp8_except = training->fp8_except,
     };
 }

@@ -126,6 +126,7 @@ typedef struct {
     Optimizer optimizer;
     Checkpointing checkpointing;
     gboolean checkpointing_early_stop; /* torch.utils.checkpoint, use_reentrant=False */
+    const char *fp8_except; /* linears that precision fp8 leaves in 16 bits: "a,b"; NULL */
     Attention attention;
     double gradient_clipping; /* 0: none */
     double dropout;           /* negative: the model's own */

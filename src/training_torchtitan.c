@@ -153,6 +153,48 @@ static gboolean float8_section(const Import *import, const JsonIn *top, JsonIn *
            json_in_object(&linear, "float8", FALSE, import->paths, in, error);
 }
 
+/* torchtitan's modules under the names that the shipped models' layers have. */
+static const struct {
+    const char *fqn, *layers;
+} linears[] = {
+    {"output", "lm_head"},
+    {"attention.wq", "*.q_proj"},
+    {"attention.wk", "*.k_proj"},
+    {"attention.wv", "*.v_proj"},
+    {"attention.wo", "*.o_proj"},
+    {"feed_forward.w1", "*.gate_proj"},
+    {"feed_forward.w2", "*.down_proj"},
+    {"feed_forward.w3", "*.up_proj"},
+};
+
+/* The linears that stay as they are. */
+static gboolean import_filter(const Import *import, const JsonIn *in, GError **error)
+{
+    const json_t *list = in->object ? json_object_get(in->object, "filter_fqns") : NULL;
+    g_autoptr(GString) layers = g_string_new(NULL);
+    g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
+    g_auto(GStrv) split =
+        g_strsplit(json_is_string(list) ? json_string_value(list) : "", ",", -1);
+
+    for (char **text = split; *text; text++)
+        g_ptr_array_add(words, g_strdup(g_strstrip(*text)));
+    for (size_t i = 0; i < json_array_size(list); i++)
+        g_ptr_array_add(words, g_strdup(json_string_value(json_array_get(list, i))));
+    for (guint w = 0; w < words->len; w++) {
+        gsize i = 0;
+        while (i < G_N_ELEMENTS(linears) && g_strcmp0(words->pdata[w], linears[i].fqn) != 0)
+            i++;
+        if (i == G_N_ELEMENTS(linears))
+            return import_fail(in, "filter_fqns", ERROR_UNMODELLED, error,
+                               "only output, attention.wq, wk, wv, wo and feed_forward.w1, "
+                               "w2, w3 are known; training.fp8_except in the experiment takes "
+                               "the names of other layers");
+        g_string_append_printf(layers, "%s%s", layers->len > 0 ? "," : "", linears[i].layers);
+    }
+    return layers->len == 0 ||
+           import_key(import, in, "filter_fqns", "training.fp8_except", layers->str, error);
+}
+
 static gboolean import_float8(const Import *import, const JsonIn *top, GError **error)
 {
     static const ImportRow row = {"enable_fsdp_float8_all_gather", "fsdp.fp8_all_gather", flags,
@@ -177,7 +219,7 @@ static gboolean import_float8(const Import *import, const JsonIn *top, GError **
     return training_members_check(&torchtitan_float8_lists, &in, FALSE, import->warnings,
                                   error) &&
            import_key(import, &model, "converters", "training.precision", "fp8", error) &&
-           import_rows(import, &in, &row, 1, error);
+           import_filter(import, &in, error) && import_rows(import, &in, &row, 1, error);
 }
 
 /* ---- what is recomputed, what is compiled ---- */

@@ -119,7 +119,8 @@ static const UnmodelledMember unmodelled[] = {
 const MemberLists torchtitan_lists = {"torchtitan's job file", "", modelled, irrelevant,
                                       unmodelled};
 
-static const char *const float8_modelled[] = {"enable_fsdp_float8_all_gather", NULL};
+static const char *const float8_modelled[] = {"enable_fsdp_float8_all_gather", "filter_fqns",
+                                              NULL};
 
 /* Scales of a group of parameters, in one reduction or several. */
 static const char *const float8_irrelevant[] = {
@@ -127,7 +128,6 @@ static const char *const float8_irrelevant[] = {
 
 static const UnmodelledMember float8_unmodelled[] = {
     {"recipe_name", "\"tensorwise\""},
-    {"filter_fqns", "[]|\"\""},
     {"emulate", "false"},
     {"moe_fqns_prototype", "[]|\"\""},
     {"moe_fqns", "[]|\"\""},

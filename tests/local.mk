@@ -88,6 +88,7 @@ GOLDEN_TESTS = \
 	%reldir%/golden/platform-show.test \
 	%reldir%/golden/platform-xml.test \
 	%reldir%/golden/run-accelerate-count.test \
+	%reldir%/golden/run-names-fit-nothing.test \
 	%reldir%/golden/run-accelerate.test \
 	%reldir%/golden/run-by-collective.test \
 	%reldir%/golden/run-ds-config.test \

@@ -121,6 +121,8 @@ static const Knob knobs[] = {
     /* Forward and both gradients of four linear layers a block, and the head. */
     {DDP " cluster.platform=dgx-h100", "training.precision=fp8", knob_n_products, DTYPE_FP8, 0,
      3 * (4 * 12 + 1)},
+    {DDP " cluster.platform=dgx-h100 training.precision=fp8", "training.fp8_except=lm_head",
+     knob_n_products, DTYPE_FP8, 0, -3},
     {DDP " cluster.platform=dgx-h100", "training.precision=fp8", knob_payload_bytes,
      COLLECTIVE_ALL_REDUCE, 0, 0},
     /* Compiled, gelu_new's chain of eight kernels a block is one of a fused kind. */

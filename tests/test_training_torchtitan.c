@@ -186,6 +186,7 @@ END_TEST
 static const struct {
     const char *text;
     gboolean fp8, gathered, compiled;
+    const char *except;
 } converters[] = {
     {MODEL "converters = [\"float8\"]\n" AC, TRUE, FALSE, FALSE},
     {MODEL "converters = \"float8\"\n" AC "[float8]\nenable_fsdp_float8_all_gather = true\n"
@@ -194,6 +195,9 @@ static const struct {
     {MODEL "converters = ['quantize.linear.float8']\n" AC
            "[quantize.linear.float8]\nenable_fsdp_float8_all_gather = true\n",
      TRUE, TRUE, FALSE},
+    {MODEL "converters = ['float8']\n" AC
+           "[float8]\nfilter_fqns = ['output', 'attention.wk']\n",
+     TRUE, FALSE, FALSE, "lm_head,*.k_proj"},
     {MODEL "converters = []\n" AC "[float8]\nrecipe_name = 'rowwise'\n", FALSE, FALSE, FALSE},
     {JOB("[compile]\nenable = true\n"), FALSE, FALSE, TRUE},
     {JOB("[compile]\nenable = true\ncomponents = ['loss']\n"), FALSE, FALSE, FALSE},
@@ -207,6 +211,7 @@ START_TEST(test_float8_and_compile)
     ck_assert_int_eq(training->precision.compute == DTYPE_FP8, converters[_i].fp8);
     ck_assert_int_eq(training->fsdp.fp8_all_gather, converters[_i].gathered);
     ck_assert_int_eq(training->compile, converters[_i].compiled);
+    ck_assert_pstr_eq(training->fp8_except, converters[_i].except);
     ck_assert_int_eq(training->precision.reduce, DTYPE_FP32);
 }
 END_TEST
@@ -316,8 +321,8 @@ static const struct {
     {MODEL "converters = [1]\n" AC, "", ERROR_UNMODELLED, "model.converters"},
     {MODEL "converters = ['float8']\n" AC "[float8]\nrecipe_name = 'rowwise'\n", "",
      ERROR_UNMODELLED, "float8.recipe_name: changes"},
-    {MODEL "converters = ['float8']\n" AC "[float8]\nfilter_fqns = ['output']\n", "",
-     ERROR_UNMODELLED, "float8.filter_fqns: changes"},
+    {MODEL "converters = ['float8']\n" AC "[float8]\nfilter_fqns = ['auto_filter_small_kn']\n",
+     "", ERROR_UNMODELLED, "float8.filter_fqns: only output"},
     {JOB("[fault_tolerance]\nenable = true\n"), "", ERROR_UNMODELLED, "fault_tolerance.enable"},
     {"training = 3\n" MODEL AC, "", ERROR_INPUT, "training: must be an object"},
     {JOB(""), "framework = paper\n", ERROR_INPUT, "training.framework: paper contradicts"},
