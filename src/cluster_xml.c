@@ -156,6 +156,11 @@ char *cluster_spec_write(const ClusterSpec *spec)
     comment_append(xml, spec, (int)leaves->len);
     g_string_append(xml, XML_PLATFORM);
     cluster_property_append(xml, "zs_cpu", spec->node->cpu);
+    if (spec->node->nccl_net_latency_s > 0) {
+        char latency[G_ASCII_DTOSTR_BUF_SIZE];
+        g_ascii_formatd(latency, sizeof latency, "%.15g", spec->node->nccl_net_latency_s);
+        cluster_property_append(xml, "zs_nccl_net_latency_s", latency);
+    }
     g_string_append_c(xml, '\n');
     links_zone_append(xml, spec, leaves);
     for (int node = 0; node < cluster_spec_n_nodes(spec); node++)

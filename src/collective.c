@@ -3,9 +3,8 @@
  * under which they take the predicted time when nothing else is in the way. */
 #include "collective.h"
 
-#include "collective_calibration.h"
 #include "collective_flows.h"
-#include "collective_tuner.h"
+#include "collective_timing.h"
 
 static const char *const collective_names[N_COLLECTIVES] = {
     [COLLECTIVE_ALL_REDUCE] = "all_reduce",
@@ -103,54 +102,27 @@ static void flows_add(FlowSet *set, const Comm *comm, const CollectiveCall *call
     }
 }
 
-/* NCCL's constants of the network are InfiniBand's, with ways of about 1.5 us. */
-#define INFINIBAND_WAY_S 1.5e-6
-
-static NcclPrediction prediction_of(const Comm *comm, const CollectiveCall *call,
-                                    const TunerChoice *choice, double flow_s)
+static void plan_fill(CollectivePlan *plan, const Planner *planner, const CollectiveCall *call)
 {
-    return (NcclPrediction){
-        .algorithm = choice->algorithm,
-        .n_ranks = comm->n_ranks,
-        .payload_bytes = (double)call->payload_bytes,
-        .latency_s = choice->latency_s,
-        .node_hops_s = choice->node_hops_s,
-        .n_net_hops = choice->n_net_hops,
-        .network_excess_s = MAX(0, 2 * comm->nic_latency_s - INFINIBAND_WAY_S),
-        .flow_s = flow_s,
-        .in_shares = call->kind != COLLECTIVE_BROADCAST && call->kind != COLLECTIVE_REDUCE,
-    };
-}
-
-static void plan_fill(CollectivePlan *plan, const Cluster *cluster, const Comm *comm,
-                      const CollectiveCall *call, const NcclOptions *options)
-{
-    CommGraphs graphs = tuner_graphs(comm);
-    TunerChoice choice = tuner_choose(comm, &graphs, call, options);
-    const ChannelGraph *graph = tuner_graph(&graphs, choice.algorithm);
-    double flow_s = (double)call->payload_bytes / choice.bytes_per_s;
-    plan->algorithm = choice.algorithm;
-    plan->protocol = choice.protocol;
-    plan->channels = tuner_blocks(comm, graph, call, &choice);
-    /* Fewer thread blocks than the channels want move fewer bytes; more find no more links. */
-    if (options && options->channels > 0) {
-        plan->channels = options->channels;
-        flow_s *= MAX(1, (double)graph->blocks / plan->channels);
-    }
-    plan->latency_s = choice.latency_s;
-    plan->model = prediction_of(comm, call, &choice, flow_s);
-    NcclCalibration terms;
-    if (nccl_calibration_choose(options ? options->calibrations : NULL, cluster, comm->members,
-                                comm->n_ranks, choice.algorithm, &terms)) {
-        plan->fitted = terms.has[choice.algorithm];
-        nccl_calibration_apply(&terms, &plan->model, &plan->latency_s, &flow_s);
-    }
-    plan->time_s = plan->latency_s + flow_s;
+    const NcclOptions *options = planner->options;
+    Timing timing = timing_compute(planner, call);
+    const TunerChoice *choice = &timing.choice;
+    const ChannelGraph *graph = tuner_graph(&planner->graphs, choice->algorithm);
+    plan->algorithm = choice->algorithm;
+    plan->protocol = choice->protocol;
+    plan->channels = options && options->channels > 0
+                         ? options->channels
+                         : tuner_blocks(planner->comm, graph, call, choice);
+    plan->model = timing.model;
+    plan->fitted = timing.fitted;
+    double least = timing_least_s(planner, call);
+    plan->latency_s = MAX(timing.latency_s, least - timing.flow_s);
+    plan->time_s = plan->latency_s + timing.flow_s;
     FlowSet *set = flow_set_new();
-    flows_add(set, comm, call, &choice, graph->channels);
+    flows_add(set, planner->comm, call, choice, graph->channels);
     plan->flows = flow_set_free(set);
-    plan->engine_bytes_per_s = flows_makespan(plan->flows, FALSE) / flow_s;
-    plan->nic_engine_bytes_per_s = flows_makespan(plan->flows, TRUE) / flow_s;
+    plan->engine_bytes_per_s = flows_makespan(plan->flows, FALSE) / timing.flow_s;
+    plan->nic_engine_bytes_per_s = flows_makespan(plan->flows, TRUE) / timing.flow_s;
 }
 
 CollectivePlan *collective_plan(const Cluster *cluster, const int *members, int n_members,
@@ -165,7 +137,8 @@ CollectivePlan *collective_plan(const Cluster *cluster, const int *members, int 
         return plan;
     }
     g_autoptr(Comm) comm = comm_new(cluster, members, n_members, options);
-    plan_fill(plan, cluster, comm, call, options);
+    const Planner planner = {cluster, comm, tuner_graphs(comm), options};
+    plan_fill(plan, &planner, call);
     return plan;
 }
 

@@ -72,7 +72,7 @@ typedef struct {
     Algorithm algorithm;
     int n_ranks;
     double payload_bytes;
-    double latency_s;        /* all of it */
+    double latency_s;        /* all of it but what a network's plug-in declares */
     double node_hops_s;      /* its part that hops within nodes make */
     int n_net_hops;          /* hops between nodes, one after the other */
     double network_excess_s; /* what a way through this network takes beyond InfiniBand's */

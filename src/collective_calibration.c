@@ -11,6 +11,7 @@ void nccl_calibration_free(NcclCalibration *calibration)
     g_free(calibration->name);
     g_strfreev(calibration->gpus);
     g_strfreev(calibration->platforms);
+    g_clear_pointer(&calibration->rows, g_hash_table_unref);
     g_free(calibration);
 }
 
@@ -50,32 +51,70 @@ int nccl_calibration_score(const NcclCalibration *calibration, const Cluster *cl
     return score;
 }
 
+/* Whose rows tell of an algorithm that none has: PAT's blocks pass the connections that rings'
+ * pass, by the same protocol. */
+static Algorithm rows_of(Algorithm algorithm)
+{
+    return algorithm == ALGORITHM_PAT ? ALGORITHM_RING : algorithm;
+}
+
+/* The best of all, and the best that has the algorithm; NULL: none. */
+typedef struct {
+    const NcclCalibration *of_system, *of_algorithm;
+} Sources;
+
+static Sources sources_of(const GPtrArray *candidates, const Cluster *cluster,
+                          const int *members, int n_members, Algorithm algorithm)
+{
+    Sources best = {NULL, NULL};
+    int system_score = 0, algorithm_score = 0;
+    for (guint i = 0; candidates && i < candidates->len; i++) {
+        const NcclCalibration *one = candidates->pdata[i];
+        int score = nccl_calibration_score(one, cluster, members, n_members);
+        if (score > system_score) {
+            system_score = score;
+            best.of_system = one;
+        }
+        if (one->has[rows_of(algorithm)] && score > algorithm_score) {
+            algorithm_score = score;
+            best.of_algorithm = one;
+        }
+    }
+    return best;
+}
+
 gboolean nccl_calibration_choose(const GPtrArray *candidates, const Cluster *cluster,
                                  const int *members, int n_members, Algorithm algorithm,
                                  NcclCalibration *terms)
 {
-    const NcclCalibration *best = NULL, *with = NULL;
-    int best_score = 0, with_score = 0;
-    for (guint i = 0; candidates && i < candidates->len; i++) {
-        const NcclCalibration *one = candidates->pdata[i];
-        int score = nccl_calibration_score(one, cluster, members, n_members);
-        if (score > best_score) {
-            best_score = score;
-            best = one;
-        }
-        if (one->has[algorithm] && score > with_score) {
-            with_score = score;
-            with = one;
+    Sources best = sources_of(candidates, cluster, members, n_members, algorithm);
+    const NcclCalibration *with = best.of_algorithm;
+    Algorithm like = rows_of(algorithm);
+    if (!best.of_system)
+        return FALSE;
+    *terms = *best.of_system;
+    terms->has[algorithm] = best.of_system->has[algorithm] && best.of_system->gpus;
+    terms->bandwidth_frac[algorithm] = with ? with->bandwidth_frac[like] : 1;
+    terms->fill_s[algorithm] = with ? with->fill_s[like] : 0;
+    terms->fill_bytes = with ? with->fill_bytes : best.of_system->fill_bytes;
+    return TRUE;
+}
+
+gboolean nccl_calibration_saw(const GPtrArray *candidates, const Cluster *cluster,
+                              const int *members, int n_members, Algorithm algorithm,
+                              const char *row_id, double *held_out_frac)
+{
+    Sources best = sources_of(candidates, cluster, members, n_members, algorithm);
+    const NcclCalibration *both[] = {best.of_system, best.of_algorithm};
+    for (gsize i = 0; i < G_N_ELEMENTS(both); i++) {
+        const double *error =
+            both[i] && both[i]->rows ? g_hash_table_lookup(both[i]->rows, row_id) : NULL;
+        if (error) {
+            *held_out_frac = *error;
+            return TRUE;
         }
     }
-    if (!best)
-        return FALSE;
-    *terms = *best;
-    terms->has[algorithm] = best == with && best->gpus;
-    terms->bandwidth_frac[algorithm] = with ? with->bandwidth_frac[algorithm] : 1;
-    terms->fill_s[algorithm] = with ? with->fill_s[algorithm] : 0;
-    terms->fill_bytes = with ? with->fill_bytes : best->fill_bytes;
-    return TRUE;
+    return FALSE;
 }
 
 void nccl_calibration_apply(const NcclCalibration *calibration, const NcclPrediction *model,

@@ -27,6 +27,7 @@ struct _NcclCalibration {
     /* Which communicators: GPUs' names begin with one of these (NULL: any), so many nodes, NICs
      * of such rate; of platforms, if any are named. */
     char **gpus, **platforms;
+    GHashTable *rows; /* id of a row that was fitted → double *, its error when held out */
     int min_nodes, max_nodes;
     double min_nic_bytes_per_s, max_nic_bytes_per_s; /* 0 and 0: any */
     gboolean forced;                                 /* asked for by name: holds for all */
@@ -45,6 +46,12 @@ int nccl_calibration_score(const NcclCalibration *calibration, const Cluster *cl
 gboolean nccl_calibration_choose(const GPtrArray *candidates, const Cluster *cluster,
                                  const int *members, int n_members, Algorithm algorithm,
                                  NcclCalibration *terms);
+
+/* Whether constants that hold for such a plan were fitted on this row. *held_out_frac: how far
+ * off a fit is that hasn't seen it. */
+gboolean nccl_calibration_saw(const GPtrArray *candidates, const Cluster *cluster,
+                              const int *members, int n_members, Algorithm algorithm,
+                              const char *row_id, double *held_out_frac);
 
 /* The calibrated latency and time of flows. */
 void nccl_calibration_apply(const NcclCalibration *calibration, const NcclPrediction *model,

@@ -138,6 +138,7 @@ Comm *comm_new(const Cluster *cluster, const int *members, int n_members,
     comm->nvlink_bytes_per_s = cluster->nvlink_bytes_per_s;
     comm->nic_bytes_per_s = cluster->nic_bytes_per_s;
     comm->nic_latency_s = cluster->nic_latency_s;
+    comm->nccl_net_latency_s = cluster->nccl_net_latency_s;
     comm->compute_capability = lowest_capability(cluster, members, n_members);
     for (int i = 0; i < comm->n_nodes; i++) {
         const NodeMembers *node = comm_node(comm, i);

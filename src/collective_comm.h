@@ -29,6 +29,7 @@ typedef struct {
     gboolean collnet;                           /* network switches reduce */
     double nvlink_bytes_per_s, nic_bytes_per_s; /* one direction; 0: none */
     double nic_latency_s;                       /* NIC to leaf */
+    double nccl_net_latency_s;                  /* what NCCL's network plug-in declares */
 } Comm;
 
 Comm *comm_new(const Cluster *cluster, const int *members, int n_members,

@@ -9,6 +9,7 @@
 #define GB 1e9
 #define MAX_SEARCH_CHANNELS 32
 #define MAX_SPEEDS 24
+#define MAX_NVLS_HEADS 32 /* NCCL_MAX_NVLS_ARITY */
 
 /* What the search credits of the data sheet's NVLink rate: 20 of 25 GB/s a link, 20.6 of 25,
  * 40.1 of 50 (topo.h). */
@@ -131,11 +132,16 @@ static ChannelGraph ring_search(const Comm *comm)
                           .blocks = blocks};
 }
 
+static int nvls_heads(const Comm *comm)
+{
+    return MIN(comm->ranks_per_node, MAX_NVLS_HEADS);
+}
+
 /* Whether a head's channel of this speed fits: it passes its own GPU twice and any other once,
  * and heads that share a NIC share its rate. */
 static gboolean nvls_fits(const Comm *comm, double intra, double inter)
 {
-    int n = comm->ranks_per_node;
+    int n = nvls_heads(comm);
     int heads_a_nic = (n + comm->nics_per_node - 1) / comm->nics_per_node;
     if ((n + 1) * intra > tuner_gpu_bytes_per_s(comm) / GB)
         return FALSE;
@@ -159,7 +165,7 @@ static ChannelGraph nvls_search(const Comm *comm)
         raised--;
     if (comm_generation(comm) == BLACKWELL && comm->n_nodes > 1)
         n_blocks = 32;
-    return (ChannelGraph){.channels = comm->ranks_per_node,
+    return (ChannelGraph){.channels = nvls_heads(comm),
                           .intra_bytes_per_s = trial[i] * GB,
                           .inter_bytes_per_s = trial[raised] * GB,
                           .blocks = n_blocks};

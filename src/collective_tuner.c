@@ -168,6 +168,17 @@ static Hops hops_of(const Comm *comm, CollectiveKind kind, Algorithm algorithm,
                       hardware_latency_us[intra_hardware(comm)][ALGORITHM_RING][protocol]};
 }
 
+/* graph.latencyInter: once for each hop between nodes, twice where a flush follows. NCCL leaves
+ * it out of pipelines. */
+static double declared_s(const Comm *comm, CollectiveKind kind, Algorithm algorithm,
+                         Protocol protocol, int n_net_hops)
+{
+    if (kind == COLLECTIVE_BROADCAST || kind == COLLECTIVE_REDUCE)
+        return 0;
+    double per_hop = comm->nccl_net_latency_s * (protocol == PROTOCOL_SIMPLE ? 2 : 1);
+    return per_hop * n_net_hops / (algorithm == ALGORITHM_PAT ? 3.5 : 1);
+}
+
 static void latency_fill(const Comm *comm, CollectiveKind kind, TunerChoice *choice)
 {
     Algorithm a = choice->algorithm;
@@ -179,7 +190,8 @@ static void latency_fill(const Comm *comm, CollectiveKind kind, TunerChoice *cho
         base += hardware_latency_us[intra_hardware(comm)][a][p];
     choice->node_hops_s = hops.node_us * US;
     choice->n_net_hops = hops.n_net;
-    choice->latency_s = (base + hops.node_us + hops.net_us) * US;
+    choice->declared_s = a == ALGORITHM_DIRECT ? 0 : declared_s(comm, kind, a, p, hops.n_net);
+    choice->latency_s = (base + hops.node_us + hops.net_us) * US + choice->declared_s;
 }
 
 /* ---- bandwidth ---- */
@@ -302,6 +314,7 @@ static void correct(const Comm *comm, const ChannelGraph *graph, const Collectiv
         double plateau = comm->compute_capability >= 80 ? 1.4 : 1.9;
         choice->latency_s *= plateau;
         choice->node_hops_s *= plateau;
+        choice->declared_s *= plateau;
     }
 }
 

@@ -27,6 +27,7 @@ typedef struct {
     Protocol protocol;
     double latency_s;
     double node_hops_s; /* of the latency, what hops within nodes make */
+    double declared_s;  /* of the latency, what the network's plug-in declares of hops */
     int n_net_hops;     /* hops between nodes, one after the other */
     double bytes_per_s; /* payload over time, latency apart */
 } TunerChoice;

@@ -56,7 +56,7 @@ libzerosim_a_SOURCES += \
 	%reldir%/collective_calibration.h %reldir%/collective_choice.c \
 	%reldir%/collective_comm.c %reldir%/collective_comm.h %reldir%/collective_direct.c \
 	%reldir%/collective_flows.c %reldir%/collective_flows.h %reldir%/collective_ring.c \
-	%reldir%/collective_search.c %reldir%/collective_tree.c %reldir%/collective_tuner.c \
+	%reldir%/collective_search.c %reldir%/collective_timing.c %reldir%/collective_timing.h %reldir%/collective_tree.c %reldir%/collective_tuner.c \
 	%reldir%/collective_tuner.h %reldir%/nccl_calibration.c %reldir%/nccl_calibration.h \
 	%reldir%/nccl_topo.c %reldir%/nccl_topo.h %reldir%/nccl_topo_read.c \
 	%reldir%/nccl_topo_read.h \

@@ -109,7 +109,29 @@ static gboolean match_read(const JsonIn *top, NcclCalibration *calibration, GErr
     return TRUE;
 }
 
-static gboolean top_check(const JsonIn *top, GError **error)
+/* Files of logs have no ids of rows, and older files none at all. */
+static gboolean rows_read(const JsonIn *fit, NcclCalibration *calibration, GError **error)
+{
+    g_autoptr(GStringChunk) paths = g_string_chunk_new(64);
+    JsonIn all;
+    if (!json_in_object(fit, "held_out_row_error_frac", FALSE, paths, &all, error))
+        return FALSE;
+    calibration->rows = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    const char *id;
+    const json_t *value;
+    json_object_foreach((json_t *)all.object, id, value)
+    {
+        double error_frac;
+        if (!json_in_double(&all, id, TRUE, -1, 1e6, &error_frac, error))
+            return FALSE;
+        double *kept = g_new(double, 1);
+        *kept = error_frac;
+        g_hash_table_insert(calibration->rows, g_strdup(id), kept);
+    }
+    return TRUE;
+}
+
+static gboolean top_check(const JsonIn *top, NcclCalibration *calibration, GError **error)
 {
     static const char *const members[] = {"schema", "name", "match", "constants", "fit", NULL};
     g_autoptr(GPtrArray) unknown = g_ptr_array_new_with_free_func(g_free);
@@ -118,6 +140,7 @@ static gboolean top_check(const JsonIn *top, GError **error)
     JsonIn fit;
     if (!json_in_string(top, "schema", TRUE, &schema, error) ||
         !json_in_object(top, "fit", TRUE, paths, &fit, error) ||
+        !rows_read(&fit, calibration, error) ||
         !json_in_check_members(top, members, NULL, NULL, unknown, error))
         return FALSE;
     if (strcmp(schema, SCHEMA) != 0)
@@ -132,7 +155,7 @@ NcclCalibration *nccl_calibration_load(const char *file, GError **error)
     g_autoptr(GStringChunk) paths = g_string_chunk_new(64);
     const char *name = NULL;
     JsonIn top = {.object = document, .file = file, .path = ""}, constants;
-    if (!document || !top_check(&top, error) ||
+    if (!document || !top_check(&top, calibration, error) ||
         !json_in_string(&top, "name", TRUE, &name, error) ||
         !match_read(&top, calibration, error) ||
         !json_in_object(&top, "constants", TRUE, paths, &constants, error) ||

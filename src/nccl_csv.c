@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads measured collectives from a CSV table: columns collective, bytes, n_gpus and time_us or
- * algbw_GBps are needed; group, source_locator, gpus_per_node, net_GBps_per_gpu, algo_proto,
- * platform, health and what names a program are used where they are there. Rows that aren't
- * healthy are left out. */
+ * algbw_GBps are needed; id, group, source_locator, gpus_per_node, net_GBps_per_gpu,
+ * algo_proto, platform, health and what names a program are used where they are there. Rows
+ * that aren't healthy are left out. */
 #include "error.h"
 #include "nccl_program.h"
 #include "nccl_rows.h"
@@ -62,6 +62,7 @@ gboolean nccl_csv_read(const char *file, GArray *rows, GError **error)
     for (guint i = 0; i < table->rows->len; i++) {
         const CsvRow *row = table->rows->pdata[i];
         const char *health = csv_row_text(row, "health");
+        const char *id = csv_row_text(row, "id");
         const char *group = csv_row_text(row, "group");
         const char *source = csv_row_text(row, "source_locator");
         const char *platform = csv_row_text(row, "platform");
@@ -70,6 +71,7 @@ gboolean nccl_csv_read(const char *file, GArray *rows, GError **error)
             return FALSE;
         if (*health && strcmp(health, "ok") != 0)
             continue;
+        one.id = *id ? g_strdup(id) : NULL;
         one.group = g_strdup(*group ? group : file);
         one.source = g_strdup(*source ? source : file);
         one.platform = *platform ? g_strdup(platform) : NULL;

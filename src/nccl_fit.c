@@ -234,7 +234,8 @@ static int *parts_of(const GArray *rows, gboolean by_group, const GPtrArray *gro
     return parts;
 }
 
-static double held_out_error(const GArray *rows, const int *parts, int n_parts)
+static double held_out_error(const GArray *rows, const int *parts, int n_parts,
+                             GArray *held_out_frac)
 {
     double sum = 0;
     int n = 0;
@@ -249,7 +250,9 @@ static double held_out_error(const GArray *rows, const int *parts, int n_parts)
             const NcclRow *row = &g_array_index(rows, NcclRow, i);
             if (parts[i] != part || !counts(row))
                 continue;
-            sum += fabs(log(nccl_fit_predict_s(calibration, row) / row->time_s));
+            double ratio = nccl_fit_predict_s(calibration, row) / row->time_s;
+            g_array_index(held_out_frac, double, i) = ratio - 1;
+            sum += fabs(log(ratio));
             n++;
         }
     }
@@ -290,7 +293,13 @@ NcclFit *nccl_fit(const GArray *rows, GError **error)
     fit->model_error_frac = nccl_fit_error_frac(NULL, rows);
     fit->fitted_error_frac = nccl_fit_error_frac(fit->calibration, rows);
     g_autofree int *parts = parts_of(rows, fit->by_group, groups);
-    fit->held_out_error_frac = held_out_error(rows, parts, fit->by_group ? fit->n_groups : 2);
+    fit->held_out_frac = g_array_sized_new(FALSE, FALSE, sizeof(double), rows->len);
+    for (guint i = 0; i < rows->len; i++) {
+        const double none = NAN;
+        g_array_append_val(fit->held_out_frac, none);
+    }
+    fit->held_out_error_frac =
+        held_out_error(rows, parts, fit->by_group ? fit->n_groups : 2, fit->held_out_frac);
     return g_steal_pointer(&fit);
 }
 
@@ -299,5 +308,6 @@ void nccl_fit_free(NcclFit *fit)
     if (!fit)
         return;
     nccl_calibration_free(fit->calibration);
+    g_clear_pointer(&fit->held_out_frac, g_array_unref);
     g_free(fit);
 }

@@ -19,6 +19,9 @@ typedef struct {
     double model_error_frac;    /* of NCCL's own model */
     double fitted_error_frac;   /* of the rows that were fitted */
     double held_out_error_frac; /* of rows left out of the fit that predicts them */
+    /* By row: predicted over measured, less 1, by a fit that hasn't seen it; NAN: of no size
+     * that counts. */
+    GArray *held_out_frac; /* double */
     gboolean by_group; /* whole groups were left out in turn; else every other size, in turn */
 } NcclFit;
 

@@ -6,6 +6,7 @@
 
 static void row_clear(gpointer data)
 {
+    g_free(((NcclRow *)data)->id);
     g_free(((NcclRow *)data)->group);
     g_free(((NcclRow *)data)->source);
     g_free(((NcclRow *)data)->platform);
@@ -43,6 +44,7 @@ Cluster *nccl_rows_cluster(const NodeType *node, int n_nodes, int gpus_per_node,
             ? nic_bytes_per_s * node->n_gpus / MAX(n_nics, 1) * node->nic_efficiency_frac
             : node_type_nic_payload_bytes_per_s(node);
     cluster->nic_latency_s = node->nic_latency_s;
+    cluster->nccl_net_latency_s = node->nccl_net_latency_s;
     cluster->cpu = g_strdup(node->cpu);
     for (int i = 0; i < n_nodes; i++)
         g_ptr_array_add(cluster->node_rings,

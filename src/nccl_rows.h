@@ -10,6 +10,7 @@ G_BEGIN_DECLS
 #define NCCL_ROWS_MAX 1000000
 
 typedef struct {
+    char *id;     /* in its table; NULL: none */
     char *group;  /* rows of one run: what fits leave out together */
     char *source; /* who measured; of a log, its file */
     CollectiveKind kind;

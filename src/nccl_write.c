@@ -108,6 +108,19 @@ static json_t *groups_json(const NcclCalibration *calibration, const GArray *row
     return groups;
 }
 
+/* By id, how far off a fit is that hasn't seen the row. */
+static json_t *held_out_json(const NcclFit *fit, const GArray *rows)
+{
+    json_t *held_out = json_object();
+    for (guint i = 0; i < rows->len; i++) {
+        const char *id = g_array_index(rows, NcclRow, i).id;
+        const double error = g_array_index(fit->held_out_frac, double, i);
+        if (id && isfinite(error))
+            json_object_set_new(held_out, id, json_real(rounded(error)));
+    }
+    return held_out;
+}
+
 gboolean nccl_write(const char *file, const NcclWriteOptions *options, const NodeType *node,
                     const NcclFit *fit, const GArray *rows, GError **error)
 {
@@ -115,7 +128,7 @@ gboolean nccl_write(const char *file, const NcclWriteOptions *options, const Nod
     if (!out)
         return FALSE;
     g_autoptr(json_t) document = json_pack(
-        "{s:s, s:s, s:o, s:o, s:{s:s, s:i, s:f, s:f, s:f, s:s, s:o, s:o}}", "schema",
+        "{s:s, s:s, s:o, s:o, s:{s:s, s:i, s:f, s:f, s:f, s:s, s:o, s:o, s:o}}", "schema",
         "zerosim-nccl/1", "name", options->name, "match", match_json(options, node, rows),
         "constants", constants_json(fit->calibration), "fit", "platform", node->name, "rows",
         fit->n_rows, "model_error_frac", rounded(fit->model_error_frac), "fitted_error_frac",
@@ -123,7 +136,8 @@ gboolean nccl_write(const char *file, const NcclWriteOptions *options, const Nod
         rounded(fit->held_out_error_frac), "held_out",
         fit->by_group ? "each group, predicted by the others"
                       : "every other size, predicted by the rest",
-        "groups", groups_json(fit->calibration, rows), "ranges", ranges_json());
+        "groups", groups_json(fit->calibration, rows), "held_out_row_error_frac",
+        held_out_json(fit, rows), "ranges", ranges_json());
     json_dumpf(document, out->stream, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     fputc('\n', out->stream);
     return out_file_commit(out, error);

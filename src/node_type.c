@@ -13,7 +13,7 @@
 typedef enum { FIELD_STRING, FIELD_INT, FIELD_DOUBLE, FIELD_NVLINK } FieldType;
 
 /* Which nodes need a key; PCIE: those whose GPUs talk over it, others may describe it. */
-typedef enum { ALL, NVLINK, MESH, PCIE, TRAYS } Need;
+typedef enum { ALL, NVLINK, MESH, PCIE, TRAYS, PLUGIN } Need;
 
 typedef struct {
     const char *key;
@@ -48,6 +48,7 @@ static const Field fields[] = {
     FIELD(nic_bytes_per_s, ALL, FIELD_DOUBLE, 1, 1e18),
     FIELD(nic_efficiency_frac, ALL, FIELD_DOUBLE, 0.01, 1),
     FIELD(nic_latency_s, ALL, FIELD_DOUBLE, 0, 1),
+    FIELD(nccl_net_latency_s, PLUGIN, FIELD_DOUBLE, 0, 1),
     FIELD(switch_latency_s, ALL, FIELD_DOUBLE, 0, 1),
     FIELD(leaf_ports, ALL, FIELD_INT, 1, 4096),
     FIELD(cpu, ALL, FIELD_STRING, 0, 0),
@@ -211,6 +212,7 @@ static gboolean is_needed(const Field *field, const NodeType *node)
     case PCIE:
         return node->nvlink != NVLINK_SWITCH;
     case TRAYS:
+    case PLUGIN:
         return FALSE;
     }
     g_assert_not_reached();
@@ -218,7 +220,8 @@ static gboolean is_needed(const Field *field, const NodeType *node)
 
 static gboolean is_allowed(const Field *field, const NodeType *node)
 {
-    return field->need == PCIE || field->need == TRAYS || is_needed(field, node);
+    return field->need == PCIE || field->need == TRAYS || field->need == PLUGIN ||
+           is_needed(field, node);
 }
 
 G_GNUC_PRINTF(3, 4)

@@ -32,6 +32,7 @@ Outcome *outcome_new(ValidateKind kind, const char *id, const char *quantity, co
         .unit = unit,
         .predicted = NAN,
         .measured = NAN,
+        .held_out_error_frac = NAN,
         .assumed = g_strdup(""),
         .reason = g_strdup(""),
         .source = g_strdup(""),

@@ -25,10 +25,11 @@ typedef struct {
     char *id;
     const char *quantity, *unit; /* static */
     double predicted, measured;  /* NAN: none */
-    gboolean used_for_fit;
-    gboolean too_large; /* it ran, and is predicted not to fit in memory */
-    char *assumed;      /* what the row doesn't say, joined by "; "; "": nothing */
-    char *reason;       /* why there is no prediction; "": there is one */
+    gboolean used_for_fit;       /* a constant that the prediction rests on, on this row */
+    double held_out_error_frac;  /* of such a row, by a fit that hasn't seen it; NAN: none */
+    gboolean too_large;          /* it ran, and is predicted not to fit in memory */
+    char *assumed;               /* what the row doesn't say, joined by "; "; "": nothing */
+    char *reason;                /* why there is no prediction; "": there is one */
     /* what errors are grouped by */
     char *source, *strategy, *gpu;
     char *stack;      /* "pytorch", "deepspeed", "llm.c", "jax-xla" or "": who ran it */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Published timings of a lone collective: one op on the row's platform, replayed like any job.
  */
+#include "collective_calibration.h"
 #include "error.h"
 #include "nccl_program.h"
 #include "validate_case.h"
@@ -83,6 +84,20 @@ static Job *job_of(const NcclRow *n, int n_ranks)
     return job;
 }
 
+static void used_for_fit_mark(Outcome *outcome, const Inputs *inputs, const NcclRow *n)
+{
+    int n_ranks = cluster_n_ranks(inputs->cluster);
+    g_autofree int *members = g_new(int, n_ranks);
+    for (int r = 0; r < n_ranks; r++)
+        members[r] = r;
+    const CollectiveCall call = {.kind = n->kind, .payload_bytes = n->bytes};
+    g_autoptr(CollectivePlan) plan =
+        collective_plan(inputs->cluster, members, n_ranks, &call, &inputs->nccl);
+    outcome->used_for_fit =
+        nccl_calibration_saw(inputs->nccl.calibrations, inputs->cluster, members, n_ranks,
+                             plan->algorithm, outcome->id, &outcome->held_out_error_frac);
+}
+
 /* The model is only there because inputs need one. */
 static gboolean predict_row(ValidateCase *c, const NcclRow *n, GError **error)
 {
@@ -98,6 +113,7 @@ static gboolean predict_row(ValidateCase *c, const NcclRow *n, GError **error)
         sim_run(inputs->cluster, job, inputs->profile, &inputs->nccl, error);
     if (result == NULL)
         return FALSE;
+    used_for_fit_mark(c->outcome, inputs, n);
     c->outcome->predicted = n->program_s + timeline_end_s(result->timeline, 0, 0) -
                             timeline_start_s(result->timeline, 0, 0);
     return TRUE;

@@ -24,6 +24,7 @@ static const struct {
     {"measured", FIELD(measured)},
     {"parameters", FIELD(parameters)},
     {"size_bytes", FIELD(size_bytes)},
+    {"held_out_error_frac", FIELD(held_out_error_frac)},
 };
 
 /* Quantities and their units are static text, so a record names them and this finds them. */

@@ -45,30 +45,47 @@ static gboolean is_sound(const Outcome *outcome)
            outcome->size_bytes <= 8589934592.0;
 }
 
+static gboolean is_sound_and_fitted(const Outcome *outcome)
+{
+    return is_sound(outcome) && outcome->used_for_fit;
+}
+
+static gboolean is_sound_and_unseen(const Outcome *outcome)
+{
+    return is_sound(outcome) && !outcome->used_for_fit;
+}
+
 const Class validate_classes[] = {
-    {VALIDATE_STEPS, "step_time_s", "step time, PyTorch, quality A", is_pytorch_a},
-    {VALIDATE_STEPS, "step_time_s", "step time, other trainers and qualities", is_other},
+    {VALIDATE_STEPS, "step_time_s", "step time, PyTorch, quality A", is_pytorch_a, FALSE},
+    {VALIDATE_STEPS, "step_time_s", "step time, other trainers and qualities", is_other, FALSE},
     {VALIDATE_STEPS, "step_time_s", "step time, JAX/XLA (another compiler: no headline)",
-     is_xla},
-    {VALIDATE_STEPS, "peak_bytes", "peak memory of steps", is_any},
-    {VALIDATE_STEPS, "forward_s", "forward pass, kernels", is_any},
-    {VALIDATE_STEPS, "backward_s", "backward pass, kernels", is_any},
-    {VALIDATE_STEPS, "optimizer_s", "optimizer step, kernels", is_any},
-    {VALIDATE_STEPS, "kernel_gemm_s", "kernels of a step: gemm", is_any},
-    {VALIDATE_STEPS, "kernel_attention_s", "kernels of a step: attention", is_any},
-    {VALIDATE_STEPS, "kernel_convolution_s", "kernels of a step: convolution", is_any},
-    {VALIDATE_STEPS, "kernel_norm_s", "kernels of a step: norm", is_any},
-    {VALIDATE_STEPS, "kernel_optimizer_s", "kernels of a step: optimizer", is_any},
-    {VALIDATE_STEPS, "kernel_loss_s", "kernels of a step: loss", is_any},
-    {VALIDATE_STEPS, "kernel_embedding_s", "kernels of a step: embedding", is_any},
-    {VALIDATE_STEPS, "kernel_copy_s", "kernels of a step: copy", is_any},
-    {VALIDATE_STEPS, "kernel_elementwise_s", "kernels of a step: elementwise", is_any},
-    {VALIDATE_MEMORY, "bytes", "memory by formula", is_formula},
-    {VALIDATE_MEMORY, "bytes", "memory, measured", is_measured},
-    {VALIDATE_CAPACITY, "max_params", "largest model by formula", is_formula},
-    {VALIDATE_CAPACITY, "max_params", "largest model, measured", is_measured},
-    {VALIDATE_NCCL, "time_s", "collectives, 64 KiB to 8 GiB, sound logs", is_sound},
-    {VALIDATE_NCCL, "time_s", "collectives, all sizes and logs", is_any},
+     is_xla, FALSE},
+    {VALIDATE_STEPS, "peak_bytes", "peak memory of steps", is_any, FALSE},
+    {VALIDATE_STEPS, "forward_s", "forward pass, kernels", is_any, FALSE},
+    {VALIDATE_STEPS, "backward_s", "backward pass, kernels", is_any, FALSE},
+    {VALIDATE_STEPS, "optimizer_s", "optimizer step, kernels", is_any, FALSE},
+    {VALIDATE_STEPS, "kernel_gemm_s", "kernels of a step: gemm", is_any, FALSE},
+    {VALIDATE_STEPS, "kernel_attention_s", "kernels of a step: attention", is_any, FALSE},
+    {VALIDATE_STEPS, "kernel_convolution_s", "kernels of a step: convolution", is_any, FALSE},
+    {VALIDATE_STEPS, "kernel_norm_s", "kernels of a step: norm", is_any, FALSE},
+    {VALIDATE_STEPS, "kernel_optimizer_s", "kernels of a step: optimizer", is_any, FALSE},
+    {VALIDATE_STEPS, "kernel_loss_s", "kernels of a step: loss", is_any, FALSE},
+    {VALIDATE_STEPS, "kernel_embedding_s", "kernels of a step: embedding", is_any, FALSE},
+    {VALIDATE_STEPS, "kernel_copy_s", "kernels of a step: copy", is_any, FALSE},
+    {VALIDATE_STEPS, "kernel_elementwise_s", "kernels of a step: elementwise", is_any, FALSE},
+    {VALIDATE_MEMORY, "bytes", "memory by formula", is_formula, FALSE},
+    {VALIDATE_MEMORY, "bytes", "memory, measured", is_measured, FALSE},
+    {VALIDATE_CAPACITY, "max_params", "largest model by formula", is_formula, FALSE},
+    {VALIDATE_CAPACITY, "max_params", "largest model, measured", is_measured, FALSE},
+    {VALIDATE_NCCL, "time_s", "collectives, 64 KiB to 8 GiB, sound logs", is_sound, FALSE},
+    {VALIDATE_NCCL, "time_s", "collectives, sound, rows that constants were fitted on",
+     is_sound_and_fitted, FALSE},
+    {VALIDATE_NCCL, "time_s",
+     "collectives, sound, the same rows by fits that haven't seen them", is_sound_and_fitted,
+     TRUE},
+    {VALIDATE_NCCL, "time_s", "collectives, sound, rows that no constant was fitted on",
+     is_sound_and_unseen, FALSE},
+    {VALIDATE_NCCL, "time_s", "collectives, all sizes and logs", is_any, FALSE},
 };
 const int validate_n_classes = G_N_ELEMENTS(validate_classes);
 
@@ -161,13 +178,15 @@ static void group_free(gpointer data)
     g_free(group);
 }
 
-static GroupErrors *group_compute(const char *name, const GPtrArray *members)
+static GroupErrors *group_compute(const char *name, const GPtrArray *members, gboolean held_out)
 {
     g_autoptr(GArray) signed_errors = g_array_new(FALSE, FALSE, sizeof(double));
     g_autoptr(GArray) errors = g_array_new(FALSE, FALSE, sizeof(double));
     double log_sum = 0;
     for (guint i = 0; i < members->len; i++) {
-        const double error = outcome_error_frac(members->pdata[i]);
+        const Outcome *outcome = members->pdata[i];
+        const double error =
+            held_out ? outcome->held_out_error_frac : outcome_error_frac(outcome);
         if (!isfinite(error))
             continue;
         const double absolute = fabs(error);
@@ -210,6 +229,7 @@ GPtrArray *summary_compute(const GPtrArray *outcomes, const Class *class, Groupi
     GPtrArray *groups = g_ptr_array_new_with_free_func(group_free);
     for (guint i = 0; i < names->len; i++)
         g_ptr_array_add(groups, group_compute(names->pdata[i],
-                                              g_hash_table_lookup(members, names->pdata[i])));
+                                              g_hash_table_lookup(members, names->pdata[i]),
+                                              class->held_out));
     return groups;
 }

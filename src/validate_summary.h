@@ -36,6 +36,7 @@ typedef struct {
     const char *quantity;
     const char *title;
     gboolean (*member)(const Outcome *outcome);
+    gboolean held_out; /* errors by fits that haven't seen the row */
 } Class;
 
 extern const Class validate_classes[];

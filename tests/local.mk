@@ -9,6 +9,7 @@ C_TESTS = \
 	%reldir%/test_cluster \
 	%reldir%/test_cmd_over \
 	%reldir%/test_collective \
+	%reldir%/test_collective_grows \
 	%reldir%/test_collective_sim \
 	%reldir%/test_collective_steps \
 	%reldir%/test_constants \
@@ -100,6 +101,7 @@ GOLDEN_TESTS = \
 	%reldir%/golden/run-json.test \
 	%reldir%/golden/run-table.test \
 	%reldir%/golden/run-without-file.test \
+	%reldir%/golden/validate-collectives.test \
 	%reldir%/golden/schedule-deepspeed-zero1.test \
 	%reldir%/golden/schedule-deepspeed-zero2.test \
 	%reldir%/golden/schedule-deepspeed-zero3.test \

@@ -98,6 +98,41 @@ START_TEST(a_fit_is_read_back)
 }
 END_TEST
 
+static gboolean saw(NcclCalibration *calibration, const char *id, Algorithm algorithm,
+                    double *held_out_frac)
+{
+    g_autoptr(GPtrArray) candidates = g_ptr_array_new();
+    g_autoptr(NodeType) node = node_type_load("dgx-a100-80gb", NULL);
+    g_autoptr(Cluster) cluster = nccl_rows_cluster(node, 1, 8, 0);
+    const int members[] = {0, 1, 2, 3, 4, 5, 6, 7};
+    g_ptr_array_add(candidates, calibration);
+    return nccl_calibration_saw(candidates, cluster, members, 8, algorithm, id, held_out_frac);
+}
+
+/* A calibration knows the rows it was fitted on, and how a fit without each predicts it; sizes
+ * that don't count are none. */
+START_TEST(a_fit_names_its_rows)
+{
+    const NcclCalibration truth = known_constants();
+    g_autoptr(NodeType) node = node_type_load("dgx-a100-80gb", NULL);
+    g_autoptr(GArray) rows = synthetic_rows(node, &truth);
+    for (guint i = 0; i < rows->len; i++)
+        g_array_index(rows, NcclRow, i).id = g_strdup_printf("row-%u", i);
+    g_array_index(rows, NcclRow, 0).bytes = NCCL_FIT_MIN_BYTES - 1;
+    g_autoptr(NcclFit) fit = nccl_fit(rows, NULL);
+    g_autofree char *file = scratch_path("ours.json");
+    const NcclWriteOptions options = {.name = "ours"};
+    ck_assert(nccl_write(file, &options, node, fit, rows, NULL));
+    g_autoptr(NcclCalibration) read = nccl_calibration_load(file, NULL);
+    double error_frac = NAN;
+    ck_assert(!saw(read, "row-0", ALGORITHM_RING, &error_frac));
+    ck_assert(!saw(read, "another", ALGORITHM_RING, &error_frac));
+    ck_assert(saw(read, "row-3", ALGORITHM_RING, &error_frac));
+    ck_assert_double_lt(fabs(error_frac), 0.1);
+    ck_assert_double_eq_tol(error_frac, g_array_index(fit->held_out_frac, double, 3), 1e-4);
+}
+END_TEST
+
 /* ---- use ---- */
 
 #define FILE_OF(match, constants)                                                              \
@@ -118,6 +153,8 @@ static const char *const bad_files[][2] = {
     {FILE_OF(GPUS, "\"launch_s\": 3, \"hop_frac\": 1, \"algorithms\": {" RING "}"),
      "constants.launch_s"},
     {FILE_OF(GPUS, COMMON ", \"algorithms\": {\"ring\": {\"fill_s\": 0}}"), "bandwidth_frac"},
+    {"{\"schema\": \"zerosim-nccl/1\", \"fit\": {\"held_out_row_error_frac\": {\"a\": \"b\"}}}",
+     "fit.held_out_row_error_frac.a"},
 };
 
 START_TEST(a_bad_calibration_is_refused_with_its_key)
@@ -240,6 +277,33 @@ START_TEST(slow_networks_cost_by_the_hop)
 }
 END_TEST
 
+/* What a network's plug-in declares (semantics: once a hop, twice before a flush) enters NCCL's
+ * choice and its own prediction. A calibration has measured the network, and leaves it out. */
+START_TEST(a_declared_latency_is_nccls_own)
+{
+    g_autoptr(NodeType) node = node_type_load("p5", NULL);
+    ck_assert_double_eq(node->nccl_net_latency_s, 75e-6);
+    for (int protocol = 0; protocol < N_PROTOCOLS; protocol++) {
+        double latency_s[2], model_s[2];
+        for (int declared = 0; declared < 2; declared++) {
+            g_autoptr(Cluster) cluster = nccl_rows_cluster(node, 2, 8, 0);
+            const int members[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+            const CollectiveCall call = {.kind = COLLECTIVE_ALL_REDUCE,
+                                         .payload_bytes = 1 << 20};
+            const NcclOptions options = {.algorithm = ALGORITHM_TREE, .protocol = protocol};
+            cluster->nccl_net_latency_s *= declared;
+            g_autoptr(CollectivePlan) plan =
+                collective_plan(cluster, members, 16, &call, &options);
+            latency_s[declared] = plan->latency_s;
+            model_s[declared] = plan->model.latency_s;
+        }
+        int n_times = protocol == PROTOCOL_SIMPLE ? 2 : 1;
+        ck_assert_double_eq_tol(latency_s[1] - latency_s[0], n_times * 2 * 75e-6, 1e-12);
+        ck_assert_double_eq_tol(model_s[1], model_s[0], 1e-12);
+    }
+}
+END_TEST
+
 /* A pipeline passes the whole payload through every rank: more ranks never take less. */
 START_TEST(calibrated_times_grow_with_ranks)
 {
@@ -281,6 +345,7 @@ static TCase *fit_case(void)
     tcase_add_test(tcase, a_fit_finds_known_constants_and_predicts_what_it_has_not_seen);
     tcase_add_test(tcase, too_few_rows_are_no_fit);
     tcase_add_test(tcase, a_fit_is_read_back);
+    tcase_add_test(tcase, a_fit_names_its_rows);
     return tcase;
 }
 
@@ -293,6 +358,7 @@ static TCase *use_case(void)
     tcase_add_test(tcase, auto_takes_what_was_fitted_on_such_a_system);
     tcase_add_test(tcase, what_no_row_of_a_system_shows_is_any_systems);
     tcase_add_test(tcase, slow_networks_cost_by_the_hop);
+    tcase_add_test(tcase, a_declared_latency_is_nccls_own);
     tcase_add_test(tcase, calibrated_times_grow_with_ranks);
     tcase_add_test(tcase, a_named_one_holds_everywhere);
     return tcase;
