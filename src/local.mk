@@ -25,7 +25,7 @@ libzerosim_a_SOURCES += \
 	%reldir%/profile_check.c %reldir%/profile_check.h \
 	%reldir%/profile_factors.c %reldir%/profile_factors.h %reldir%/profile_derive.c %reldir%/profile_derive.h %reldir%/profile_interpolate.c \
 	%reldir%/profile_interpolate.h %reldir%/profile_kernels.c %reldir%/profile_read.c %reldir%/profile_read.h \
-	%reldir%/profile_roofline.c %reldir%/profile_roofline.h %reldir%/profile_trace.c \
+	%reldir%/profile_roofline.c %reldir%/profile_roofline.h %reldir%/profile_tiles.c %reldir%/profile_tiles.h %reldir%/profile_trace.c \
 	%reldir%/profile_trace.h %reldir%/optimizer.c \
 	%reldir%/optimizer.h %reldir%/model.c %reldir%/model.h %reldir%/model_attention.c \
 	%reldir%/model_bert.c %reldir%/model_decoder.c %reldir%/model_decoder.h \

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* A measured kernel takes so many times what the roofline says of it. That ratio (of which
- * tiles, waves and ceilings have been taken out) changes slowly with the shape, so it is what
- * is interpolated, in the logarithms of the sizes: a plane is fitted to the nearest measured
- * neighbours, near ones counting more, and kept between the least and the largest of their
- * ratios. No product beats the peak rate. What lies outside of the measured sizes isn't
- * answered. */
+/* A measured kernel takes so many times what its sizes explain: the roofline, and for matrix
+ * products what tiles and waves of several libraries say. That ratio changes slowly with the
+ * shape, so it is what is interpolated, in the logarithms of the sizes: a plane is fitted to
+ * the nearest measured neighbours, near ones counting more, and kept between the least and the
+ * largest of their ratios. Where there are several explanations, each counts the more the
+ * closer its plane passes by the neighbours. No product beats the peak rate. What lies outside
+ * of the measured sizes isn't answered. */
 #include "profile_interpolate.h"
 
 #include "profile_roofline.h"
+#include "profile_tiles.h"
 
 #include <math.h>
 #include <string.h>
@@ -41,7 +43,8 @@ static const SpaceRow spaces[] = {
 
 typedef struct {
     double x[MAX_COORDINATES]; /* logarithms */
-    double ratio;              /* logarithm of measured over roofline */
+    const ProfileEntry *entry;
+    double ratio; /* logarithm of measured over explained */
     double distance;
 } Point;
 
@@ -90,6 +93,20 @@ static gboolean same_kind(const Kernel *a, const Kernel *b, const SpaceRow *spac
     return TRUE;
 }
 
+/* The roofline, then the libraries that a product's tiles may come from. */
+#define N_EXPLANATIONS (1 + N_TILE_LIBRARIES)
+
+static int n_explanations(KernelOp op)
+{
+    return op == KERNEL_GEMM ? N_EXPLANATIONS : 1;
+}
+
+static double explained_s(const Profile *profile, const Kernel *kernel, int explanation)
+{
+    return explanation == 0 ? profile_roofline_s(profile, kernel)
+                            : profile_tiles_s(profile, kernel, explanation - 1);
+}
+
 /* Keeps the nearest ones, sorted by distance. */
 static void keep(Neighbours *nearest, const Point *point)
 {
@@ -128,8 +145,7 @@ static gboolean find_neighbours(const Profile *profile, const Kernel *kernel,
             low[i] = MIN(low[i], point.x[i]);
             high[i] = MAX(high[i], point.x[i]);
         }
-        point.ratio =
-            log(profile_entry_s(profile, entry) / profile_roofline_s(profile, &entry->kernel));
+        point.entry = entry;
         keep(nearest, &point);
     }
     for (int i = 0; i < MAX_COORDINATES; i++) {
@@ -165,29 +181,78 @@ static void solve(double a[N_TERMS][N_TERMS], double b[N_TERMS])
 
 /* A plane through the neighbours' ratios, seen from x: its height there is the constant term.
  */
-static double plane_at(const Neighbours *nearest, const double *x)
+typedef struct {
+    double term[N_TERMS];
+    double low, high; /* of the ratios */
+} Plane;
+
+static double weight_of(const Point *point)
 {
-    double a[N_TERMS][N_TERMS] = {{0}}, b[N_TERMS] = {0};
-    double low = HUGE_VAL, high = -HUGE_VAL, total = 0;
+    const double near = 1 / (point->distance + NEAREST_DISTANCE);
+    return near * near;
+}
+
+static Plane plane_fit(const Neighbours *nearest, const double *x)
+{
+    double a[N_TERMS][N_TERMS] = {{0}}, total = 0;
+    Plane plane = {.low = HUGE_VAL, .high = -HUGE_VAL};
     for (int n = 0; n < nearest->n; n++) {
         const Point *point = &nearest->point[n];
-        const double near = 1 / (point->distance + NEAREST_DISTANCE), weight = near * near;
+        const double weight = weight_of(point);
         double term[N_TERMS] = {1};
         for (int i = 0; i < MAX_COORDINATES; i++)
             term[i + 1] = point->x[i] - x[i];
         for (int i = 0; i < N_TERMS; i++) {
             for (int j = 0; j < N_TERMS; j++)
                 a[i][j] += weight * term[i] * term[j];
-            b[i] += weight * term[i] * point->ratio;
+            plane.term[i] += weight * term[i] * point->ratio;
         }
         total += weight;
-        low = MIN(low, point->ratio);
-        high = MAX(high, point->ratio);
+        plane.low = MIN(plane.low, point->ratio);
+        plane.high = MAX(plane.high, point->ratio);
     }
     for (int i = 1; i < N_TERMS; i++)
         a[i][i] += SLOPE_RIDGE * total;
-    solve(a, b);
-    return CLAMP(b[0], low, high);
+    solve(a, plane.term);
+    return plane;
+}
+
+/* The weighted mean of the squares by which the neighbours lie off the plane. */
+static double plane_variance(const Plane *plane, const Neighbours *nearest, const double *x)
+{
+    double sum = 0, total = 0;
+    for (int n = 0; n < nearest->n; n++) {
+        const Point *point = &nearest->point[n];
+        double off = plane->term[0] - point->ratio;
+        for (int i = 0; i < MAX_COORDINATES; i++)
+            off += plane->term[i + 1] * (point->x[i] - x[i]);
+        sum += weight_of(point) * off * off;
+        total += weight_of(point);
+    }
+    return sum / total;
+}
+
+/* Medians of measured times are no better than 0.3 % themselves. */
+#define LEAST_VARIANCE 1e-5
+
+/* Means of several estimates weigh them by 1 / variance. */
+static double estimate_s(const Profile *profile, const Kernel *kernel, const double *x,
+                         Neighbours *nearest)
+{
+    double sum = 0, weights = 0;
+    for (int e = 0; e < n_explanations(kernel->op); e++) {
+        for (int n = 0; n < nearest->n; n++) {
+            Point *point = &nearest->point[n];
+            point->ratio = log(profile_entry_s(profile, point->entry) /
+                               explained_s(profile, &point->entry->kernel, e));
+        }
+        const Plane plane = plane_fit(nearest, x);
+        const double weight = 1 / (plane_variance(&plane, nearest, x) + LEAST_VARIANCE);
+        sum += weight * (CLAMP(plane.term[0], plane.low, plane.high) +
+                         log(explained_s(profile, kernel, e)));
+        weights += weight;
+    }
+    return exp(sum / weights);
 }
 
 gboolean profile_interpolate_s(const Profile *profile, const Kernel *kernel,
@@ -200,8 +265,8 @@ gboolean profile_interpolate_s(const Profile *profile, const Kernel *kernel,
     coordinates(kernel, &space, x);
     if (!find_neighbours(profile, kernel, without, &space, x, &nearest))
         return FALSE;
-    const double estimate_s = profile_roofline_s(profile, kernel) * exp(plane_at(&nearest, x));
     const double flops_s = peak > 0 ? kernel_flops(kernel) / peak : 0;
-    *time_s = MAX(estimate_s, flops_s);
+    const double interpolated_s = estimate_s(profile, kernel, x, &nearest);
+    *time_s = MAX(interpolated_s, flops_s);
     return TRUE;
 }
