@@ -139,6 +139,15 @@ static const OperatorRow operators[] = {
      attention_shape},
     {"aten::_cudnn_attention_backward", KERNEL_CUDNN_ATTENTION_BACKWARD, 1, 14, TRUE,
      attention_shape},
+    /* Of releases whose operator above isn't there yet, or is a part of this one. */
+    {"aten::_scaled_dot_product_cudnn_attention", KERNEL_CUDNN_ATTENTION_FORWARD, 0, 6, TRUE,
+     attention_shape},
+    {"aten::_scaled_dot_product_cudnn_attention_backward", KERNEL_CUDNN_ATTENTION_BACKWARD, 1,
+     14, TRUE, attention_shape},
+    /* flash_attn/flash_attn_interface.py of the flash-attn package */
+    {"flash_attn::_flash_attn_forward", KERNEL_ATTENTION_FORWARD, 0, 5, FALSE, attention_shape},
+    {"flash_attn::_flash_attn_backward", KERNEL_ATTENTION_BACKWARD, 1, 11, FALSE,
+     attention_shape},
     {"aten::native_layer_norm", KERNEL_LAYERNORM_FORWARD, 0, 0, FALSE, rows_shape},
     {"aten::native_layer_norm_backward", KERNEL_LAYERNORM_BACKWARD, 0, 0, FALSE, rows_shape},
     {"aten::gelu", KERNEL_GELU_FORWARD, 0, 0, FALSE, rows_shape},
@@ -185,6 +194,13 @@ static gboolean category_is(const json_t *event, const char *category)
 {
     const char *is = json_string_value(json_object_get(event, "cat"));
     return is && strcmp(is, category) == 0;
+}
+
+/* NCCL's kernels wait for other ranks; a profile is of one GPU. */
+static gboolean is_collective(const json_t *event)
+{
+    const char *name = json_string_value(json_object_get(event, "name"));
+    return name && g_str_has_prefix(name, "nccl");
 }
 
 static gint64 external_id(const json_t *event)
@@ -267,7 +283,8 @@ gboolean profile_trace_read(const JsonIn *root, Profile *profile, GPtrArray *war
             add_call(calls, json_array_get(events, i));
     }
     for (size_t i = 0; i < json_array_size(events); i++) {
-        if (category_is(json_array_get(events, i), "kernel"))
+        if (category_is(json_array_get(events, i), "kernel") &&
+            !is_collective(json_array_get(events, i)))
             all_s += add_kernel(calls, json_array_get(events, i), &used_s);
     }
     if (used_s <= 0) {

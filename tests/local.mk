@@ -41,6 +41,7 @@ C_TESTS = \
 	%reldir%/test_profile_factors \
 	%reldir%/test_profile_interpolation \
 	%reldir%/test_profile_measured \
+	%reldir%/test_profile_trace \
 	%reldir%/test_replay \
 	%reldir%/test_report \
 	%reldir%/test_routes \

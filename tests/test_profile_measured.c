@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Measured profiles, on a made-up one whose file says so: exact hits, interpolation and its
- * errors, overlays, traces of PyTorch, derived profiles. */
+ * errors, overlays, derived profiles. */
 #include "error.h"
 #include "profile.h"
 #include "profile_check.h"
@@ -251,103 +251,6 @@ START_TEST(test_overlay_is_no_profile)
 }
 END_TEST
 
-#define CALL(name, id, arguments)                                                              \
-    "{\"ph\":\"X\",\"cat\":\"cpu_op\",\"name\":\"aten::" name                                  \
-    "\",\"ts\":1,\"dur\":9,\"args\":{"                                                         \
-    "\"External id\":" id "," arguments "}},"
-#define RAN(id, dur)                                                                           \
-    "{\"ph\":\"X\",\"cat\":\"kernel\",\"name\":\"k\",\"ts\":1,\"dur\":" dur                    \
-    ",\"args\":{\"External id\":" id "}},"
-#define BF16_2 "\"Input type\":[\"c10::BFloat16\",\"c10::BFloat16\"],"
-#define QKV                                                                                    \
-    "\"Input type\":[\"c10::BFloat16\",\"c10::BFloat16\",\"c10::BFloat16\"],"                  \
-    "\"Concrete Inputs\":[\"\",\"\",\"\",\"\",\"\",\"1\",\"1\",\"0.\",\"True\",\"False\"],"    \
-    "\"Input Dims\":[[2,1024,16,64],[2,1024,4,64],[2,1024,4,64]]"
-
-static const char trace[] =
-    "{\"traceEvents\":[" CALL("mm", "1",
-                              BF16_2 "\"Input Dims\":[[4096,512],[512,768]],"
-                                     "\"Input Strides\":[[512,1],[1,512]]")
-        CALL("mm", "2",
-             BF16_2 "\"Input Dims\":[[4096,512],[512,768]],"
-                    "\"Input Strides\":[[512,1],[768,1]]")
-            CALL("mm", "3",
-                 BF16_2 "\"Input Dims\":[[4096,512],[512,768]],"
-                        "\"Input Strides\":[[512,1],[1,512]]")
-                CALL("_flash_attention_forward", "4", QKV) CALL("mm", "5", "\"Input Dims\":[]")
-                    CALL("native_layer_norm", "6", BF16_2 "\"Input Dims\":[[2,1024,768],[768]]")
-                        RAN("1", "30.5") RAN("2", "50") RAN("3", "31") RAN("4", "100")
-                            RAN("4", "20") RAN("5", "7") RAN("6", "5") RAN("9", "11")
-                                RAN("1", "-3") "{\"ph\":\"M\"}]}";
-
-/* Kernels find their operator; two calls of one shape give a median; what is unknown is
- * counted. */
-START_TEST(test_trace)
-{
-    g_autoptr(Profile) profile = synthetic();
-    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GError) error = NULL;
-    const struct {
-        Kernel kernel;
-        double time_s;
-    } rows[] = {
-        {{KERNEL_GEMM, DTYPE_BF16, {1, 4096, 768, 512, GEMM_TN}}, 31e-6},
-        {{KERNEL_GEMM, DTYPE_BF16, {1, 4096, 768, 512, GEMM_NN}}, 50e-6},
-        {{KERNEL_ATTENTION_FORWARD, DTYPE_BF16, {2, 1024, 16, 4, 64, 1}}, 120e-6},
-        {{KERNEL_LAYERNORM_FORWARD, DTYPE_BF16, {2048, 768}}, 5e-6},
-    };
-    ck_assert_msg(overlay(profile, trace, warnings, &error), "%s", error ? error->message : "");
-    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
-        const KernelTime time = profile_lookup(profile, &rows[i].kernel);
-        ck_assert_int_eq(time.source, TIME_MEASURED);
-        ck_assert_double_eq_tol(time.time_s, rows[i].time_s, 1e-12);
-    }
-    ck_assert_int_eq(warnings->len, 1);
-    /* 236.5 of 254.5 us */
-    ck_assert_ptr_nonnull(strstr(g_ptr_array_index(warnings, 0), "93 %"));
-}
-END_TEST
-
-/* As libraries of several generations name the kernels of one product: the operator's shapes
- * count, never the name; the record that isn't a kernel (a copy) counts for nothing. */
-START_TEST(test_trace_kernel_names)
-{
-    static const char *const names[] = {
-        "sm80_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize128x128x32_stage4_warpsize2x2x1",
-        "ampere_bf16_s16816gemm_bf16_128x256_ldg8_f2f_stages_64x3_tn",
-        "void cutlass::Kernel2<cutlass_80_tensorop_bf16_s16816gemm_relu_bf16_256x128_32x3_tn>",
-        "nvjet_hsh_256x128_64x4_2x1_v_bz_coopA_TNT",
-        "void cutlass::device_kernel<at::cuda::detail::enable_3x_kernel_for_sm9x<int, 3> >()",
-    };
-    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-        g_autoptr(Profile) profile = synthetic();
-        g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
-        g_autoptr(GError) error = NULL;
-        const Kernel kernel = {KERNEL_GEMM, DTYPE_BF16, {1, 4096, 768, 512, GEMM_TN}};
-        g_autofree char *text = g_strdup_printf(
-            "{\"schemaVersion\":1,\"deviceProperties\":[{\"id\":0}],"
-            "\"traceEvents\":[" CALL("mm", "17",
-                                     BF16_2 "\"Input Dims\":[[4096,512],[512,768]],"
-                                            "\"Input Strides\":[[512,1],[1,512]],\"Ev "
-                                            "Idx\":3") "{\"ph\":\"X\",\"cat\":\"gpu_memcpy\","
-                                                       "\"name\":\"Memcpy DtoD\",\"ts\":1,"
-                                                       "\"dur\":900,\"args\":{\"External "
-                                                       "id\":17}},"
-                                                       "{\"ph\":\"X\",\"cat\":\"kernel\","
-                                                       "\"name\":\"%s\",\"pid\":0,\"tid\":7,"
-                                                       "\"ts\":2.5,\"dur\":42.25,\"args\":{"
-                                                       "\"External "
-                                                       "id\":17,\"correlation\":9041,"
-                                                       "\"stream\":7,\"grid\":[6,32,1],"
-                                                       "\"block\":[128,1,1]}}]}",
-            names[i]);
-        ck_assert_msg(overlay(profile, text, warnings, &error), "%s",
-                      error ? error->message : "");
-        ck_assert_double_eq_tol(profile_lookup(profile, &kernel).time_s, 42.25e-6, 1e-12);
-    }
-}
-END_TEST
-
 static Profile *shipped(const char *name)
 {
     g_autoptr(GError) error = NULL;
@@ -409,8 +312,6 @@ int main(void)
     tcase_add_test(tcase, test_table);
     tcase_add_loop_test(tcase, test_malformed_overlay, 0, G_N_ELEMENTS(malformed));
     tcase_add_test(tcase, test_overlay_is_no_profile);
-    tcase_add_test(tcase, test_trace);
-    tcase_add_test(tcase, test_trace_kernel_names);
     tcase_add_test(tcase, test_derived);
     tcase_add_test(tcase, test_derived_needs_measurements);
     suite_add_tcase(suite, tcase);
