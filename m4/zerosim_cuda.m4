@@ -13,13 +13,17 @@ dnl ZS_CUDA_LIBRARY(NAME, HEADER, CALL, DEFAULT-LIBRARY, LIBRARY-OF-A-WHEEL): se
 dnl appends to CUDA_CPPFLAGS and CUDA_LIBS.
 AC_DEFUN([ZS_CUDA_LIBRARY], [
     have_$1=no
-    zs_flags= zs_directories=
+    zs_flags= zs_directories= zs_libraries="$4 $5"
     AS_CASE([$with_$1], [no | guess | yes], [], [
         zs_flags="-I$with_$1/include"
-        zs_directories="-L$with_$1/lib -L$with_$1/lib64"])
+        zs_directories="-L$with_$1/lib -L$with_$1/lib64"
+        zs_libraries="$5 $4" # else a wheel's header would meet the toolkit's library
+        dnl nvcc would look on, and find the toolkit's.
+        AS_IF([test ! -f "$with_$1/include/$2"],
+            [AC_MSG_ERROR([$with_$1/include/$2 is missing: --with-$1 wants the folder that holds include and lib])])])
     AS_IF([test "x$with_$1" != xno], [
         AC_MSG_CHECKING([for $1])
-        for zs_library in $4 $5; do
+        for zs_library in $zs_libraries; do
             AS_IF([test $have_$1 = no], [
                 ZS_NVCC_LINK([#include <$2>
 int main(void) { $3; return 0; }], [$zs_flags], [$zs_directories $zs_library], [

@@ -46,7 +46,7 @@ void describe(Bench *bench, size_t memory_before)
     cudaGetDeviceCount(&m->n_gpus);
     m->memory_bytes = static_cast<int64_t>(total_bytes);
     m->l2_bytes = p.l2CacheSize;
-    m->context_bytes = nvml_used_bytes() - static_cast<int64_t>(memory_before);
+    m->context_bytes = nvml_used_bytes(bench->pci_bus_id) - static_cast<int64_t>(memory_before);
     cudaDeviceGetAttribute(&clock_khz, cudaDevAttrClockRate, 0);
     cudaDeviceGetAttribute(&memory_khz, cudaDevAttrMemoryClockRate, 0);
     m->max_sm_clock_hz = 1e3 * clock_khz;
@@ -67,7 +67,7 @@ void describe(Bench *bench, size_t memory_before)
     snprintf(m->nccl, sizeof m->nccl, "%d.%d.%d", version / 10000, version / 100 % 100,
              version % 100);
 #endif
-    nvml_describe(m);
+    nvml_describe(bench->pci_bus_id, m);
 }
 
 using Special = void (*)(Bench &bench, const Measurement &m, Result *result);
@@ -127,7 +127,9 @@ void set_reason(Result *result, ResultStatus status, const char *reason)
 
 void open(Bench *bench)
 {
-    const int64_t memory_before = nvml_used_bytes();
+    if (cudaDeviceGetPCIBusId(bench->pci_bus_id, sizeof bench->pci_bus_id, 0) != cudaSuccess)
+        bench->pci_bus_id[0] = '\0';
+    const int64_t memory_before = nvml_used_bytes(bench->pci_bus_id);
     size_t free_bytes = 0, total_bytes = 0;
     cuda_check(cudaSetDevice(0), "device");
     cuda_check(cudaGetDeviceProperties(&bench->properties, 0), "device");
@@ -221,7 +223,7 @@ extern "C" void bench_close(Bench *bench)
 extern "C" void bench_describe(const Bench *bench, Machine *machine)
 {
     *machine = bench->machine;
-    nvml_describe(machine);
+    nvml_describe(bench->pci_bus_id, machine);
 }
 
 extern "C" void bench_measure(Bench *bench, const Measurement *m, Result *result)

@@ -69,6 +69,7 @@ class Arena
 
 struct Bench {
     cudaDeviceProp properties;
+    char pci_bus_id[32]; /* empty: not known */
     Machine machine;
     Arena arena;
     cudaStream_t stream;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* libnvidia-ml comes with the driver, not with the toolkit, so it is opened by name, and the
- * five functions that are used are declared here as its documentation has them. */
+ * functions that are used are declared here as its documentation has them. */
 #include "nvml.h"
 
 #include <dlfcn.h>
@@ -16,7 +16,7 @@ typedef struct {
     int (*start)(void);
     int (*stop)(void);
     int (*driver)(char *, unsigned);
-    int (*device)(unsigned, void **);
+    int (*device)(const char *, void **);
     int (*power_limit)(void *, unsigned *);
     int (*temperature)(void *, int, unsigned *);
     int (*clock)(void *, int, unsigned *);
@@ -33,7 +33,7 @@ static bool find(void *library, const char *name, void *function)
     return symbol != NULL;
 }
 
-static bool nvml_open(Nvml *nvml, void **device)
+static bool nvml_open(Nvml *nvml, const char *pci_bus_id, void **device)
 {
     nvml->library = dlopen("libnvidia-ml.so.1", RTLD_NOW);
     if (!nvml->library)
@@ -41,12 +41,12 @@ static bool nvml_open(Nvml *nvml, void **device)
     if (find(nvml->library, "nvmlInit_v2", &nvml->start) &&
         find(nvml->library, "nvmlShutdown", &nvml->stop) &&
         find(nvml->library, "nvmlSystemGetDriverVersion", &nvml->driver) &&
-        find(nvml->library, "nvmlDeviceGetHandleByIndex_v2", &nvml->device) &&
+        find(nvml->library, "nvmlDeviceGetHandleByPciBusId_v2", &nvml->device) &&
         find(nvml->library, "nvmlDeviceGetEnforcedPowerLimit", &nvml->power_limit) &&
         find(nvml->library, "nvmlDeviceGetTemperature", &nvml->temperature) &&
         find(nvml->library, "nvmlDeviceGetClockInfo", &nvml->clock) &&
         find(nvml->library, "nvmlDeviceGetMemoryInfo", &nvml->memory) && nvml->start() == 0) {
-        if (nvml->device(0, device) == 0)
+        if (nvml->device(pci_bus_id, device) == 0)
             return true;
         nvml->stop();
     }
@@ -60,12 +60,12 @@ static void nvml_close(const Nvml *nvml)
     dlclose(nvml->library);
 }
 
-void nvml_describe(Machine *machine)
+void nvml_describe(const char *pci_bus_id, Machine *machine)
 {
     Nvml nvml;
     void *device = NULL;
     unsigned value = 0;
-    if (!nvml_open(&nvml, &device))
+    if (!nvml_open(&nvml, pci_bus_id, &device))
         return;
     nvml.driver(machine->driver, sizeof machine->driver);
     if (nvml.power_limit(device, &value) == 0)
@@ -77,12 +77,12 @@ void nvml_describe(Machine *machine)
     nvml_close(&nvml);
 }
 
-int64_t nvml_used_bytes(void)
+int64_t nvml_used_bytes(const char *pci_bus_id)
 {
     Nvml nvml;
     NvmlMemory memory = {0};
     void *device = NULL;
-    if (!nvml_open(&nvml, &device))
+    if (!nvml_open(&nvml, pci_bus_id, &device))
         return 0;
     if (nvml.memory(device, &memory) != 0)
         memory.used = 0;

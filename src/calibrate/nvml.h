@@ -9,11 +9,14 @@
 extern "C" {
 #endif
 
-/* Fills in what NVML knows of the first GPU. */
-void nvml_describe(Machine *machine);
+/* GPUs by their place on the bus, as cudaDeviceGetPCIBusId() has it: NVML counts all GPUs in the
+ * order of the bus, CUDA those that are visible, the fastest first. */
 
-/* Memory in use on the first GPU by anyone; 0 without NVML. */
-int64_t nvml_used_bytes(void);
+/* Fills in what NVML knows of the GPU. */
+void nvml_describe(const char *pci_bus_id, Machine *machine);
+
+/* Memory in use on the GPU by anyone; 0 without NVML. */
+int64_t nvml_used_bytes(const char *pci_bus_id);
 
 #ifdef __cplusplus
 }

@@ -15,8 +15,8 @@ static const PlanStage stages[] = {
     {"fused attention of the models", plan_models_attention},
     {"memory-bound kernels of the models", plan_models_elementwise},
     {"optimizers", plan_optimizers},
-    {"matrix products and attention, sustained", plan_models_sustained},
     {"interference with a copy kernel", plan_interference},
+    {"matrix products and attention, sustained", plan_models_sustained},
     {"whole layers", plan_models_chains},
     {"collectives", plan_collectives},
     {"autocast's kernels", plan_models_autocast},
@@ -91,6 +91,7 @@ void plan_add(Plan *plan, const Measurement *measurement)
 /* What a measurement of a short kernel takes; a long one's runs come on top. Rates of a large
  * GPU of 2022; they only sort out how far a budget reaches. */
 #define KERNEL_ESTIMATE_S 0.08
+#define CUDNN_ESTIMATE_S 0.3 /* its graphs are compiled when they are first run; assumed */
 #define RUNS_ESTIMATE 14
 #define ESTIMATE_FLOP_PER_S 4e14
 #define ESTIMATE_BYTES_PER_S 2e12
@@ -123,6 +124,8 @@ void plan_add_kernel(Plan *plan, int stage, const char *op, Type type, const int
     if (!m.op)
         abort();
     memcpy(m.dimension, dimension, plan_n_dimensions(m.op) * sizeof *dimension);
+    if (m.op->library && strcmp(m.op->library, "cuDNN") == 0)
+        m.estimate_s = CUDNN_ESTIMATE_S;
     m.estimate_s += RUNS_ESTIMATE * run_estimate_s(&m);
     plan_add(plan, &m);
 }

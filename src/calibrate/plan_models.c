@@ -43,7 +43,7 @@ static const ModelSizes further_models[] = {
 
 #define N_FURTHER (sizeof further_models / sizeof *further_models)
 
-static const int64_t usual_tokens[] = {4096, 8192, 2048};
+static const int64_t usual_tokens[] = {4096, 8192, 2048, 16384};
 static const int64_t all_tokens[] = {512, 1024, 2048, 4096, 8192, 16384, 32768};
 
 #define N_USUAL (sizeof usual_tokens / sizeof *usual_tokens)

@@ -104,12 +104,26 @@ Timing time_bursts(Bench &bench, const std::vector<Work> &works, double run_s)
     return timing_of(samples);
 }
 
+/* All in the queue at once, behind a run that isn't counted: an idle GPU would wait for the
+ * launch between the first event and the kernel, some microseconds. */
 Timing time_long(Bench &bench, const std::vector<Work> &works, double run_s)
 {
     std::vector<double> samples;
     const int n = sample_count(run_s);
-    for (int i = 0; i < n; i++)
-        samples.push_back(elapsed_s(bench.stream, works[i % works.size()].launch));
+    const std::vector<Stopwatch> watches(n);
+    works[0].launch(bench.stream);
+    for (int i = 0; i < n; i++) {
+        cuda_check(cudaEventRecord(watches[i].start, bench.stream), "event");
+        works[(i + 1) % works.size()].launch(bench.stream);
+        cuda_check(cudaEventRecord(watches[i].stop, bench.stream), "event");
+    }
+    cuda_check(cudaGetLastError(), "launch");
+    for (const Stopwatch &watch : watches) {
+        float milliseconds = 0;
+        cuda_check(cudaEventSynchronize(watch.stop), "kernel");
+        cuda_check(cudaEventElapsedTime(&milliseconds, watch.start, watch.stop), "event");
+        samples.push_back(milliseconds * 1e-3);
+    }
     return timing_of(samples);
 }
 
