@@ -48,8 +48,10 @@ static gboolean can_scale(const Profile *target, const ProfileEntry *entry)
 /* The kernels of an operation and a type; NULL: none that can be scaled. */
 static json_t *table_json(const Profile *target, const Profile *source, const GPtrArray *group)
 {
+    if (!group)
+        return NULL;
     g_autoptr(json_t) rows = json_array();
-    for (guint i = 0; group && i < group->len; i++) {
+    for (guint i = 0; i < group->len; i++) {
         const ProfileEntry *entry = g_ptr_array_index(group, i);
         if (can_scale(target, entry))
             json_array_append_new(rows, row_json(target, source, entry));
