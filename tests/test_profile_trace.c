@@ -190,64 +190,74 @@ static const char step_trace[] = "{\"traceEvents\":[" CALL(
                                                                                             "\""
                                                                                             ":["
                                                                                             "]")
-    NAMED("kernel", "void flash::flash_fwd_kernel<Flash_fwd_kernel_traits<64, 128, 128, 4> >", "1", "110") "," NAMED(
-        "kernel", "void flash::flash_bwd_dq_dk_dv_loop_seqk_parallel_kernel<64>", "2",
-        "250") "," NAMED("kernel", "void flash::flash_bwd_convert_dq_kernel<64>", "2",
-                         "10") "," NAMED("kernel",
-                                         "cudnn_generated_fort_native_sdpa_sm90_flash_"
-                                         "fprop_wgmma_f16_knob_3",
-                                         "3",
-                                         "70") "," NAMED("kernel",
-                                                         "void at::native::(anonymous "
-                                                         "namespace)::vectorized_layer_"
-                                                         "norm_kernel<>",
-                                                         "4",
-                                                         "6") "," NAMED("kernel",
-                                                                        "void "
-                                                                        "at::native::"
-                                                                        "vectorized_"
-                                                                        "elementwise_"
-                                                                        "kernel<8, "
-                                                                        "CUDAFunctor_add>",
-                                                                        "5",
-                                                                        "4") "," NAMED("ker"
-                                                                                       "ne"
-                                                                                       "l",
-                                                                                       "voi"
-                                                                                       "d "
-                                                                                       "at:"
-                                                                                       ":na"
-                                                                                       "tiv"
-                                                                                       "e::"
-                                                                                       "(an"
-                                                                                       "ony"
-                                                                                       "mou"
-                                                                                       "s "
-                                                                                       "nam"
-                                                                                       "esp"
-                                                                                       "ace"
-                                                                                       ")::"
-                                                                                       "mul"
-                                                                                       "ti_"
-                                                                                       "ten"
-                                                                                       "sor"
-                                                                                       "_ap"
-                                                                                       "ply"
-                                                                                       "_ke"
-                                                                                       "rne"
-                                                                                       "l<"
-                                                                                       ">",
-                                                                                       "6",
-                                                                                       "50") "," NAMED("kernel",
-                                                                                                       "ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgsStorage)",
-                                                                                                       "5",
-                                                                                                       "9000") "," NAMED("gpu_memcpy",
-                                                                                                                         "Memcpy HtoD (Pinned -> Device)",
-                                                                                                                         "5",
-                                                                                                                         "800") "," NAMED("gpu_memset",
-                                                                                                                                          "Memset (Device)",
-                                                                                                                                          "4",
-                                                                                                                                          "700") "]}";
+    NAMED("kernel", "void flash::flash_fwd_kernel<Flash_fwd_kernel_traits<64, 128, 128, 4> >", "1", "110") "," NAMED("kernel", "void flash::flash_bwd_dq_dk_dv_loop_seqk_parallel_kernel<64>", "2", "250") "," NAMED(
+        "kernel",
+        "void flash::flash_bwd_convert_dq_kernel<64>",
+        "2",
+        "10") "," NAMED("kernel",
+                        "cudnn_generated_fort_native_sdpa_sm90_flash_"
+                        "fprop_wgmma_f16_knob_3",
+                        "3",
+                        "70") "," NAMED("kernel",
+                                        "void at::native::(anonymous "
+                                        "namespace)::vectorized_layer_"
+                                        "norm_kernel<>",
+                                        "4",
+                                        "6") "," NAMED("kernel",
+                                                       "void "
+                                                       "at::native::"
+                                                       "vectorized_"
+                                                       "elementwise_"
+                                                       "kernel<8, "
+                                                       "CUDAFunctor_add>",
+                                                       "5",
+                                                       "4") "," NAMED("ker"
+                                                                      "ne"
+                                                                      "l",
+                                                                      "voi"
+                                                                      "d "
+                                                                      "at:"
+                                                                      ":na"
+                                                                      "tiv"
+                                                                      "e::"
+                                                                      "(an"
+                                                                      "ony"
+                                                                      "mou"
+                                                                      "s "
+                                                                      "nam"
+                                                                      "esp"
+                                                                      "ace"
+                                                                      ")::"
+                                                                      "mul"
+                                                                      "ti_"
+                                                                      "ten"
+                                                                      "sor"
+                                                                      "_ap"
+                                                                      "ply"
+                                                                      "_ke"
+                                                                      "rne"
+                                                                      "l<"
+                                                                      ">",
+                                                                      "6",
+                                                                      "50") "," NAMED("kernel",
+                                                                                      "ncclDevK"
+                                                                                      "ernel_"
+                                                                                      "AllReduc"
+                                                                                      "e_Sum_"
+                                                                                      "bf16_"
+                                                                                      "RING_LL("
+                                                                                      "ncclDevK"
+                                                                                      "ernelArg"
+                                                                                      "sStorage"
+                                                                                      ")",
+                                                                                      "5",
+                                                                                      "9000") "," NAMED("gpu_memcpy",
+                                                                                                        "Memcpy HtoD (Pinned -> Device)",
+                                                                                                        "5",
+                                                                                                        "800") "," NAMED("gpu_memset",
+                                                                                                                         "Memset (Device)",
+                                                                                                                         "4",
+                                                                                                                         "700") "]}";
 
 /* Copies, fills and collectives count for nothing, not even as time that isn't used; the
  * optimizer's kernels have no shape in a trace. */

@@ -9,8 +9,8 @@
 extern "C" {
 #endif
 
-/* GPUs by their place on the bus, as cudaDeviceGetPCIBusId() has it: NVML counts all GPUs in the
- * order of the bus, CUDA those that are visible, the fastest first. */
+/* GPUs by their place on the bus, as cudaDeviceGetPCIBusId() has it: NVML counts all GPUs in
+ * the order of the bus, CUDA those that are visible, the fastest first. */
 
 /* Fills in what NVML knows of the GPU. */
 void nvml_describe(const char *pci_bus_id, Machine *machine);
