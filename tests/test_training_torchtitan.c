@@ -188,20 +188,21 @@ static const struct {
     gboolean fp8, gathered, compiled;
     const char *except;
 } converters[] = {
-    {MODEL "converters = [\"float8\"]\n" AC, TRUE, FALSE, FALSE},
+    {MODEL "converters = [\"float8\"]\n" AC, TRUE, FALSE, FALSE, NULL},
     {MODEL "converters = \"float8\"\n" AC "[float8]\nenable_fsdp_float8_all_gather = true\n"
            "precompute_float8_dynamic_scale_for_fsdp = true\n",
-     TRUE, TRUE, FALSE},
+     TRUE, TRUE, FALSE, NULL},
     {MODEL "converters = ['quantize.linear.float8']\n" AC
            "[quantize.linear.float8]\nenable_fsdp_float8_all_gather = true\n",
-     TRUE, TRUE, FALSE},
+     TRUE, TRUE, FALSE, NULL},
     {MODEL "converters = ['float8']\n" AC
            "[float8]\nfilter_fqns = ['output', 'attention.wk']\n",
      TRUE, FALSE, FALSE, "lm_head,*.k_proj"},
-    {MODEL "converters = []\n" AC "[float8]\nrecipe_name = 'rowwise'\n", FALSE, FALSE, FALSE},
-    {JOB("[compile]\nenable = true\n"), FALSE, FALSE, TRUE},
-    {JOB("[compile]\nenable = true\ncomponents = ['loss']\n"), FALSE, FALSE, FALSE},
-    {JOB("[compile]\nenable = false\n"), FALSE, FALSE, FALSE},
+    {MODEL "converters = []\n" AC "[float8]\nrecipe_name = 'rowwise'\n", FALSE, FALSE, FALSE,
+     NULL},
+    {JOB("[compile]\nenable = true\n"), FALSE, FALSE, TRUE, NULL},
+    {JOB("[compile]\nenable = true\ncomponents = ['loss']\n"), FALSE, FALSE, FALSE, NULL},
+    {JOB("[compile]\nenable = false\n"), FALSE, FALSE, FALSE, NULL},
 };
 
 START_TEST(test_float8_and_compile)
