@@ -105,7 +105,8 @@ libzerosim_a_SOURCES += \
 # -- outputs
 libzerosim_a_SOURCES += \
 	%reldir%/report.c %reldir%/report.h %reldir%/report_csv.c %reldir%/report_formats.h \
-	%reldir%/report_explain.c %reldir%/report_explain.h %reldir%/report_grid.c %reldir%/report_grid.h %reldir%/report_json.c \
+	%reldir%/report_explain.c %reldir%/report_explain.h %reldir%/report_colour.c \
+	%reldir%/report_colour.h %reldir%/report_grid.c %reldir%/report_grid.h %reldir%/report_json.c \
 	%reldir%/report_paje.c %reldir%/report_table.c %reldir%/report_table.h \
 	%reldir%/report_table_run.c %reldir%/report_trace.c %reldir%/report_trace.h \
 	%reldir%/report_trace_ranks.c %reldir%/report_why.c

@@ -3,6 +3,7 @@
  * status. */
 #include "cmd.h"
 #include "error.h"
+#include "report_colour.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -103,7 +104,9 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of writing */
     if (run_command(argc, argv, &error))
         close_stdout(&error);
-    if (error != NULL)
-        fprintf(stderr, "zerosim: %s\n", error->message);
+    if (error != NULL) {
+        g_autofree char *name = report_colour_alarmed(stderr, "zerosim:");
+        fprintf(stderr, "%s %s\n", name, error->message);
+    }
     return error_exit_status(error);
 }

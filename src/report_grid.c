@@ -2,6 +2,8 @@
 /* Aligned columns of text; widths are in characters, not bytes. */
 #include "report_grid.h"
 
+#include "report_colour.h"
+
 #define GAP "  "
 
 ReportGrid *report_grid_new(int n_columns, int n_header_rows)
@@ -47,10 +49,12 @@ static void print_row(const ReportGrid *grid, const int *widths, int row, int in
     for (int column = 0; column < grid->n_columns; column++) {
         const char *cell = grid->cells->pdata[row * grid->n_columns + column];
         int blanks = widths[column] - (int)g_utf8_strlen(cell, -1);
+        gboolean alarms = g_strcmp0(cell, grid->alarm) == 0;
+        g_autofree char *shown = alarms ? report_colour_alarmed(out, cell) : g_strdup(cell);
         if (column == 0)
-            g_string_append_printf(line, "%s%*s", cell, blanks, "");
+            g_string_append_printf(line, "%s%*s", shown, blanks, "");
         else
-            g_string_append_printf(line, GAP "%*s%s", blanks, "", cell);
+            g_string_append_printf(line, GAP "%*s%s", blanks, "", shown);
     }
     fprintf(out, "%s\n", g_strchomp(line->str));
 }

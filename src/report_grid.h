@@ -11,7 +11,8 @@ G_BEGIN_DECLS
 typedef struct {
     int n_columns;
     int n_header_rows;
-    GPtrArray *cells; /* char *, row by row */
+    GPtrArray *cells;  /* char *, row by row */
+    const char *alarm; /* cells of this text stand out on a terminal; NULL: none */
 } ReportGrid;
 
 ReportGrid *report_grid_new(int n_columns, int n_header_rows);

@@ -174,6 +174,7 @@ static void print_rows(const GPtrArray *results, FILE *out)
         n_columns += shown[c];
     }
     g_autoptr(ReportGrid) grid = report_grid_new(n_columns, 2);
+    grid->alarm = "DOES NOT FIT";
     add_header(grid, shown);
     for (guint i = 0; i < results->len; i++)
         add_result(grid, results, results->pdata[i], shown);

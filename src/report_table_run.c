@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One result as a person reads it: throughput, where the time goes, what is sent, what fills
  * the memory. */
+#include "report_colour.h"
 #include "report_explain.h"
 #include "report_grid.h"
 #include "report_table.h"
@@ -146,8 +147,9 @@ static void print_memory(const Result *result, FILE *out)
     report_grid_add(grid, "GPU");
     report_grid_add(grid, "%.2f", (double)memory->capacity_bytes / GIB);
     report_grid_print(grid, 0, out);
-    fprintf(out, "%s; peak at %.4f s in %s\n", memory->fits ? "fits" : "DOES NOT FIT",
-            result->peak_at_s, result->peak_label);
+    g_autofree char *fits =
+        memory->fits ? g_strdup("fits") : report_colour_alarmed(out, "DOES NOT FIT");
+    fprintf(out, "%s; peak at %.4f s in %s\n", fits, result->peak_at_s, result->peak_label);
 }
 
 static void print_confidence(const Result *result, FILE *out)

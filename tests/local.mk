@@ -117,6 +117,7 @@ GOLDEN_TESTS = \
 SCRIPT_TESTS = \
 	%reldir%/bad_input.sh \
 	%reldir%/calibrate.sh \
+	%reldir%/colour.sh \
 	%reldir%/completion.sh \
 	%reldir%/figures.sh \
 	%reldir%/install.sh \
