@@ -155,6 +155,7 @@ EXTRA_DIST += $(GOLDEN_TESTS) $(GOLDEN_TESTS:.test=.expected) $(SCRIPT_TESTS) $(
 
 # What several tests share: each is linked with what it uses of it.
 EXTRA_LIBRARIES = %reldir%/libtests.a
+CLEANFILES += %reldir%/libtests.a
 %canon_reldir%_libtests_a_SOURCES = \
 	%reldir%/clusters.c %reldir%/clusters.h \
 	%reldir%/knob_runs.c %reldir%/knob_runs.h \
