@@ -109,7 +109,8 @@ gboolean cmd_options_parse(CmdOptions *options, int argc, char **argv, gboolean 
          "FILE"},
         {"strict", 0, 0, G_OPTION_ARG_NONE, &options->strict,
          "unknown members of JSON files are errors, not warnings", NULL},
-        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->files, NULL, "[FILE]"},
+        {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->files, NULL,
+         "[FILE]"},
         G_OPTION_ENTRY_NULL,
     };
     const GOptionEntry formats[] = {
