@@ -94,6 +94,8 @@ char *experiment_find_file(const char *path, const char *base);
  * llama-2-7b.json. NULL when there is none; *nearest, if not NULL: an interned name that comes
  * close, or NULL. */
 char *experiment_find_shipped(const char *name, const char *folder, const char **nearest);
+/* The names in that folder, sorted; owned strings. */
+GPtrArray *experiment_shipped_names(const char *folder);
 /* Directory of installed data files (platforms/, workloads/): ZEROSIM_DATA_DIR, else the source
  * tree when the program runs uninstalled, else the configured one. */
 const char *experiment_data_dir(void);

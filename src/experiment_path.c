@@ -63,16 +63,22 @@ char *experiment_find_file(const char *path, const char *base)
     return NULL;
 }
 
-/* Names of the folder's JSON files, NULL behind the last. */
-static GPtrArray *json_names(const char *directory)
+static int compare_names(const void *a, const void *b)
 {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+GPtrArray *experiment_shipped_names(const char *folder)
+{
+    g_autofree char *directory =
+        g_build_filename(experiment_data_dir(), "workloads", folder, NULL);
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GDir) files = g_dir_open(directory, 0, NULL);
     const char *base;
     while (files && (base = g_dir_read_name(files)))
         if (g_str_has_suffix(base, ".json"))
             g_ptr_array_add(names, g_strndup(base, strlen(base) - strlen(".json")));
-    g_ptr_array_add(names, NULL);
+    g_ptr_array_sort(names, compare_names);
     return names;
 }
 
@@ -89,7 +95,8 @@ char *experiment_find_shipped(const char *name, const char *folder, const char *
     if (g_file_test(file, G_FILE_TEST_EXISTS))
         return g_steal_pointer(&file);
     if (nearest) {
-        g_autoptr(GPtrArray) names = json_names(directory);
+        g_autoptr(GPtrArray) names = experiment_shipped_names(folder);
+        g_ptr_array_add(names, NULL);
         *nearest = g_intern_string(error_nearest(name, (const char *const *)names->pdata));
     }
     return NULL;

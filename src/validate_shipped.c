@@ -50,7 +50,7 @@ static gboolean fits(const ModelFacts *facts, const Model *model)
            (facts->d_model == 0 || facts->d_model == model->hidden_size);
 }
 
-static void consider(Search *search, const char *directory, const char *entry)
+static void consider(Search *search, const char *shipped)
 {
     const ModelOptions options = {.micro_batch = 1,
                                   .sequence_length = search->facts->sequence_length,
@@ -58,12 +58,11 @@ static void consider(Search *search, const char *directory, const char *entry)
                                   .compute = DTYPE_BF16,
                                   .attention = ATTENTION_SDPA,
                                   .dropout = 0};
-    g_autofree char *stem = g_strndup(entry, strlen(entry) - strlen(".json"));
-    g_autofree char *name = name_squash(stem);
+    g_autofree char *name = name_squash(shipped);
     const gboolean named = strcmp(name, search->name) == 0;
     if (search->distance < 0 || (!named && !same_family(name, search->name)))
         return;
-    g_autofree char *file = g_build_filename(directory, entry, NULL);
+    g_autofree char *file = experiment_find_shipped(shipped, "models", NULL);
     g_autoptr(GPtrArray) ignored = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(Model) model = model_load(file, &options, ignored, NULL);
     if (model == NULL || !fits(search->facts, model))
@@ -79,25 +78,12 @@ static void consider(Search *search, const char *directory, const char *entry)
     search->file = g_steal_pointer(&file);
 }
 
-static int compare_entries(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 char *validate_shipped_model(const ModelFacts *facts)
 {
-    g_autofree char *path =
-        g_build_filename(experiment_data_dir(), "workloads", "models", NULL);
     g_autofree char *name = name_squash(facts->name);
-    g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
-    g_autoptr(GPtrArray) entries = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) names = experiment_shipped_names("models");
     Search search = {.facts = facts, .name = name, .distance = SIZE_TOLERANCE};
-    const char *entry;
-    while (directory != NULL && (entry = g_dir_read_name(directory)) != NULL)
-        if (g_str_has_suffix(entry, ".json"))
-            g_ptr_array_add(entries, g_strdup(entry));
-    g_ptr_array_sort(entries, compare_entries);
-    for (guint i = 0; i < entries->len; i++)
-        consider(&search, path, entries->pdata[i]);
+    for (guint i = 0; i < names->len; i++)
+        consider(&search, names->pdata[i]);
     return search.file;
 }

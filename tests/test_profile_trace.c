@@ -2,26 +2,24 @@
 /* torch.profiler's traces as overlays of a made-up profile: which operator a kernel belongs to,
  * whatever it is called, and what counts for nothing. */
 #include "profile.h"
+#include "scratch.h"
 #include "suite_run.h"
 
 #include <check.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
-static char *folder, *file;
+static char *file;
 
 static void set_up(void)
 {
-    folder = g_dir_make_tmp("zerosim-profile-XXXXXX", NULL);
-    file = g_build_filename(folder, "overlay.json", NULL);
+    scratch_set_up();
+    file = scratch_path("overlay.json");
 }
 
 static void tear_down(void)
 {
-    g_remove(file);
-    g_rmdir(folder);
-    g_free(file);
-    g_free(folder);
+    g_clear_pointer(&file, g_free);
+    scratch_tear_down();
 }
 
 static Profile *synthetic(void)
