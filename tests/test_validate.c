@@ -2,6 +2,8 @@
 /* Validation: rows of CSV files to outcomes, outcomes to errors by group, and to the table that
  * results read. Rows are small and made up but for figures that follow from a published
  * formula. */
+#include "scratch.h"
+#include "suite_run.h"
 #include "validate_inputs.h"
 
 #include "metrics_expected.h"
@@ -379,7 +381,7 @@ START_TEST(results_read_the_errors_written)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) outcomes = made_up_steps();
-    g_autofree char *file = file_with("errors.json", "");
+    g_autofree char *file = scratch_write("errors.json", "");
     ck_assert(validate_errors_write(outcomes, file, &error));
     ExpectedErrorKey key = {"pytorch", "zero3", "roofline", 4};
     ExpectedError expected;
@@ -392,7 +394,7 @@ START_TEST(results_read_the_errors_written)
     key = (ExpectedErrorKey){"pytorch", "zero3", "roofline", 512};
     ck_assert(expected_error_lookup(file, &key, &expected, &error));
     ck_assert_double_eq(expected.p50_frac, 0);
-    g_autofree char *bad = file_with("bad.json", "{\"format\": \"x\", \"version\": 1}");
+    g_autofree char *bad = scratch_write("bad.json", "{\"format\": \"x\", \"version\": 1}");
     ck_assert(!expected_error_lookup(bad, &key, &expected, &error));
     ck_assert_ptr_nonnull(strstr(error->message, "bad.json"));
 }
@@ -419,6 +421,7 @@ static Suite *validate_suite(void)
     Suite *suite = suite_create("validate");
     TCase *tcase = tcase_create("validate");
     tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, scratch_set_up, scratch_tear_down);
     tcase_add_test(tcase, cells_are_found_by_column);
     tcase_add_loop_test(tcase, bad_tables_name_the_line, 0, G_N_ELEMENTS(bad_tables));
     tcase_add_loop_test(tcase, kinds_are_told_by_their_columns, 0, G_N_ELEMENTS(headers));
@@ -442,5 +445,5 @@ static Suite *validate_suite(void)
 
 int main(void)
 {
-    return validate_inputs_run(validate_suite());
+    return suite_run(validate_suite());
 }

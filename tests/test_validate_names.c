@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What rows call their models, GPUs and strategies, and what that is here. */
+#include "scratch.h"
+#include "suite_run.h"
 #include "validate_case.h"
 #include "validate_inputs.h"
 
@@ -118,6 +120,7 @@ static Suite *names_suite(void)
     Suite *suite = suite_create("validate_names");
     TCase *tcase = tcase_create("names");
     tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, scratch_set_up, scratch_tear_down);
     tcase_add_loop_test(tcase, a_known_name_is_a_shipped_model, 0, G_N_ELEMENTS(known));
     tcase_add_test(tcase, other_parallelism_is_refused);
     tcase_add_loop_test(tcase, gpus_are_found_by_name, 0, G_N_ELEMENTS(gpus));
@@ -128,5 +131,5 @@ static Suite *names_suite(void)
 
 int main(void)
 {
-    return validate_inputs_run(names_suite());
+    return suite_run(names_suite());
 }

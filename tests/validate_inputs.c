@@ -2,22 +2,11 @@
 /* Tables and outcomes from text. */
 #include "validate_inputs.h"
 
-#include "suite_run.h"
-
-#include <glib/gstdio.h>
-
-static char *directory;
-
-char *file_with(const char *name, const char *text)
-{
-    char *file = g_build_filename(directory, name, NULL);
-    ck_assert(g_file_set_contents(file, text, -1, NULL));
-    return file;
-}
+#include "scratch.h"
 
 CsvTable *table_of(const char *text, GError **error)
 {
-    g_autofree char *file = file_with("table.csv", text);
+    g_autofree char *file = scratch_write("table.csv", text);
     return csv_table_load(file, error);
 }
 
@@ -38,24 +27,4 @@ const Outcome *outcome_at(const GPtrArray *outcomes, guint i)
 {
     ck_assert_uint_lt(i, outcomes->len);
     return outcomes->pdata[i];
-}
-
-static void directory_remove(void)
-{
-    g_autoptr(GDir) files = g_dir_open(directory, 0, NULL);
-    const char *name;
-    while (files != NULL && (name = g_dir_read_name(files)) != NULL) {
-        g_autofree char *file = g_build_filename(directory, name, NULL);
-        g_unlink(file);
-    }
-    g_rmdir(directory);
-    g_clear_pointer(&directory, g_free);
-}
-
-int validate_inputs_run(Suite *suite)
-{
-    directory = g_dir_make_tmp("zerosim-test-XXXXXX", NULL);
-    const int status = suite_run(suite);
-    directory_remove();
-    return status;
 }

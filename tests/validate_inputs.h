@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Rows of measurements for the tests of validation: text to tables and outcomes, in files of a
- * temporary folder. */
+/* Rows of measurements for the tests of validation: text to tables and outcomes, in files of
+ * the scratch folder, which their fixture makes. */
 #pragma once
 
 #include "validate.h"
@@ -16,14 +16,9 @@ G_BEGIN_DECLS
     "optimizer,cpu_offload,tokens_per_s_per_gpu,step_time_s,peak_mem_GiB,quality,surprise\n"
 #define GPT "GPT2,,2,128,2,2,512,1000,128"
 
-/* A file of the temporary folder; owned by the caller. */
-char *file_with(const char *name, const char *text);
 CsvTable *table_of(const char *text, GError **error);
 /* The outcomes of a file's text, which must be one that can be read. */
 GPtrArray *outcomes_of(const char *text);
 const Outcome *outcome_at(const GPtrArray *outcomes, guint i);
-
-/* main() of a test program: makes the folder, runs the suite, removes the folder. */
-int validate_inputs_run(Suite *suite);
 
 G_END_DECLS
