@@ -24,8 +24,7 @@ nobase_dist_pkgdata_DATA += \
 	%reldir%/gpus/v100-sxm2-16gb.json \
 	%reldir%/gpus/v100-sxm2-32gb.json \
 	%reldir%/nccl/README.md \
-	%reldir%/nccl/any-nodes.json \
-	%reldir%/nccl/any-one-node.json \
+	%reldir%/nccl/any.json \
 	%reldir%/nccl/dgx-a100-80gb.csv \
 	%reldir%/nccl/dgx-a100-80gb.json \
 	%reldir%/nccl/dgx-b200-2-nodes.csv \

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "experiment.h"
+#include "nccl_plugin.h"
 #include "node_wires.h"
 
 #include <glib.h>
@@ -59,12 +60,12 @@ typedef struct {
     double nic_bytes_per_s;     /* line rate */
     double nic_efficiency_frac; /* of the line rate that payload gets */
     double nic_latency_s;       /* NIC to leaf */
-    double nccl_net_latency_s;  /* what NCCL's network plug-in declares; 0: nothing */
-    double switch_latency_s;    /* leaf to spine */
-    int leaf_ports;             /* NICs that a leaf switch holds */
-    int n_trays;                /* hosts that the node is made of; 0: 1 */
-    char *cpu;                  /* "intel", "amd" or "other": NCCL's network overhead */
-    GPtrArray *facts;           /* NodeFact *, as the file has them */
+    NcclPlugin nccl;
+    double switch_latency_s; /* leaf to spine */
+    int leaf_ports;          /* NICs that a leaf switch holds */
+    int n_trays;             /* hosts that the node is made of; 0: 1 */
+    char *cpu;               /* "intel", "amd" or "other": NCCL's network overhead */
+    GPtrArray *facts;        /* NodeFact *, as the file has them */
     /* Not of the file: among faster GPUs of another kind. 0: as the profile says. */
     double gpu_speed;
     gint64 gpu_memory_bytes;
@@ -121,8 +122,8 @@ typedef struct {
     /* What the slowest GPU sends over all its NVLinks, and the slowest NIC; 0: none. A node
      * whose GPUs meet on PCIe has no NVLink. */
     double nvlink_bytes_per_s, nic_bytes_per_s;
-    double nic_latency_s;      /* the longest of a NIC's link */
-    double nccl_net_latency_s; /* what NCCL's network plug-in declares; 0: nothing */
+    double nic_latency_s; /* the longest of a NIC's link */
+    NcclPlugin nccl;
     /* What the links between nodes (NIC, leaf, spine, WAN) carry instead of what the XML says,
      * as a multiple; 0: that. nic_bytes_per_s is to be multiplied too. */
     double internode_scale;

@@ -156,10 +156,12 @@ char *cluster_spec_write(const ClusterSpec *spec)
     comment_append(xml, spec, (int)leaves->len);
     g_string_append(xml, XML_PLATFORM);
     cluster_property_append(xml, "zs_cpu", spec->node->cpu);
-    if (spec->node->nccl_net_latency_s > 0) {
-        char latency[G_ASCII_DTOSTR_BUF_SIZE];
-        g_ascii_formatd(latency, sizeof latency, "%.15g", spec->node->nccl_net_latency_s);
-        cluster_property_append(xml, "zs_nccl_net_latency_s", latency);
+    for (int i = 0; i < N_NCCL_PLUGIN_FACTS; i++) {
+        char value[G_ASCII_DTOSTR_BUF_SIZE];
+        g_autofree char *property = g_strconcat("zs_", nccl_plugin_keys[i].name, NULL);
+        g_ascii_formatd(value, sizeof value, "%.15g", spec->node->nccl.value[i]);
+        if (spec->node->nccl.value[i] > 0)
+            cluster_property_append(xml, property, value);
     }
     g_string_append_c(xml, '\n');
     links_zone_append(xml, spec, leaves);

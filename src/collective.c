@@ -27,6 +27,9 @@ static const char *const algorithm_names[N_ALGORITHMS] = {
     [ALGORITHM_DIRECT] = "p2p",
 };
 
+static const char *const generation_names[N_GENERATIONS] = {
+    [VOLTA] = "volta", [AMPERE] = "ampere", [HOPPER] = "hopper", [BLACKWELL] = "blackwell"};
+
 static const char *const protocol_names[N_PROTOCOLS] = {
     [PROTOCOL_LL] = "ll", [PROTOCOL_LL128] = "ll128", [PROTOCOL_SIMPLE] = "simple"};
 
@@ -42,6 +45,11 @@ const char *collective_name(CollectiveKind kind)
 const char *algorithm_name(Algorithm algorithm)
 {
     return algorithm_names[algorithm];
+}
+
+const char *generation_name(Generation generation)
+{
+    return generation_names[generation];
 }
 
 const char *protocol_name(Protocol protocol)

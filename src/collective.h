@@ -32,6 +32,8 @@ typedef enum {
     ALGORITHM_DIRECT, /* point-to-point; nobody chooses it */
     N_ALGORITHMS
 } Algorithm;
+/* Of GPUs, as NCCL's tables have them; older ones count as Volta. */
+typedef enum { VOLTA, AMPERE, HOPPER, BLACKWELL, N_GENERATIONS } Generation;
 typedef enum { PROTOCOL_LL, PROTOCOL_LL128, PROTOCOL_SIMPLE, N_PROTOCOLS } Protocol;
 
 typedef struct _NcclCalibration NcclCalibration; /* collective_calibration.h */
@@ -42,6 +44,7 @@ typedef struct {
     int algorithm, protocol, channels;
     gboolean collnet; /* the network's switches reduce (SHARP), and NCCL has the plug-in */
     const GPtrArray *calibrations; /* NcclCalibration *; each plan takes the best; NULL: none */
+    gboolean before_ll128; /* NCCL older than 2.5: no LL128, and plug-ins that let LL be */
     gboolean instant; /* collectives keep their order but take no time: what would a step be? */
 } NcclOptions;
 
@@ -70,8 +73,12 @@ gboolean flow_ends_equal(gconstpointer one, gconstpointer other);
 /* What NCCL's cost model says of a call, in the parts that a calibration corrects. */
 typedef struct {
     Algorithm algorithm;
-    int n_ranks;
+    Generation generation;
+    gboolean one_node;
+    int n_steps; /* of a ring: shares that pass a link one after the other */
     double payload_bytes;
+    double loop_bytes;       /* payload that NVSwitches' blocks move in turn; 0: they don't */
+    int n_blocks;            /* thread blocks that share it */
     double latency_s;        /* all of it but what a network's plug-in declares */
     double node_hops_s;      /* its part that hops within nodes make */
     int n_net_hops;          /* hops between nodes, one after the other */
@@ -112,6 +119,7 @@ double collective_busbw_factor(CollectiveKind kind, int n_members);
 
 const char *collective_name(CollectiveKind kind);
 const char *algorithm_name(Algorithm algorithm);
+const char *generation_name(Generation generation);
 const char *protocol_name(Protocol protocol);
 
 G_END_DECLS

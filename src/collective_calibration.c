@@ -2,6 +2,7 @@
 /* Which calibration holds for a communicator, and what it makes of NCCL's prediction. */
 #include "collective_calibration.h"
 
+#include <math.h>
 #include <string.h>
 
 void nccl_calibration_free(NcclCalibration *calibration)
@@ -96,7 +97,12 @@ gboolean nccl_calibration_choose(const GPtrArray *candidates, const Cluster *clu
     terms->has[algorithm] = best.of_system->has[algorithm] && best.of_system->gpus;
     terms->bandwidth_frac[algorithm] = with ? with->bandwidth_frac[like] : 1;
     terms->fill_s[algorithm] = with ? with->fill_s[like] : 0;
-    terms->fill_bytes = with ? with->fill_bytes : best.of_system->fill_bytes;
+    terms->fill_loops[algorithm] = with ? with->fill_loops[like] : 0;
+    if (with) {
+        terms->fill_bytes = with->fill_bytes;
+        terms->loop_s = with->loop_s;
+        terms->block_bytes_per_s = with->block_bytes_per_s;
+    }
     return TRUE;
 }
 
@@ -117,16 +123,34 @@ gboolean nccl_calibration_saw(const GPtrArray *candidates, const Cluster *cluste
     return FALSE;
 }
 
+/* NVSwitches' algorithms: turns of all blocks, each as long as the links or the blocks take,
+ * and a pipeline of them to fill. */
+static void loops_apply(const NcclCalibration *calibration, const NcclPrediction *model,
+                        double *fill_s, double *flow_s)
+{
+    double n_loops = model->payload_bytes / model->loop_bytes;
+    double block_s = calibration->loop_s +
+                     model->loop_bytes / model->n_blocks / calibration->block_bytes_per_s;
+    double loop_s = MAX(*flow_s / n_loops, block_s);
+    *flow_s = loop_s * n_loops;
+    *fill_s = calibration->fill_loops[model->algorithm] * loop_s * n_loops / (1 + n_loops);
+}
+
 void nccl_calibration_apply(const NcclCalibration *calibration, const NcclPrediction *model,
                             double *latency_s, double *flow_s)
 {
     Algorithm algorithm = model->algorithm;
     double bytes = model->payload_bytes;
+    double hops_s = calibration->hop_frac[model->generation] * model->node_hops_s;
     double network_s = calibration->net_trips * model->network_excess_s * model->n_net_hops;
-    *latency_s = calibration->launch_s + model->latency_s +
-                 (calibration->hop_frac - 1) * model->node_hops_s + network_s +
-                 calibration->fill_s[algorithm] * bytes / (bytes + calibration->fill_bytes);
+    double fill_s = calibration->fill_s[algorithm] * bytes / (bytes + calibration->fill_bytes);
     *flow_s = model->flow_s / calibration->bandwidth_frac[algorithm];
     if (algorithm == ALGORITHM_RING && model->in_shares)
-        *flow_s *= 1 + calibration->own_frac / (model->n_ranks - 1);
+        *flow_s *= 1 + calibration->own_frac / model->n_steps;
+    if (model->loop_bytes > 0)
+        loops_apply(calibration, model, &fill_s, flow_s);
+    else if (model->one_node && algorithm != ALGORITHM_DIRECT)
+        hops_s = hypot(hops_s, *flow_s) - *flow_s; /* bytes on their way hide them */
+    *latency_s = calibration->launch_s + model->latency_s - model->node_hops_s + hops_s +
+                 network_s + fill_s;
 }

@@ -8,22 +8,20 @@
 
 G_BEGIN_DECLS
 
-/* The constants of one system, or of any. A payload of S bytes takes
- *   launch_s + base + hop_frac * hops within nodes + hops between nodes
- *   + net_trips * network's excess * number of hops between nodes
- *   + fill_s * S / (S + fill_bytes) + (1 + own_frac / (n - 1)) * S / (bandwidth_frac *
- * bandwidth) where NCCL's model has base + hops within nodes + hops between nodes + S /
- * bandwidth; own_frac is of rings of n ranks, each with a share of the payload. */
+/* The constants of one system, or of any; platforms/nccl/README.md has the formulas. */
 struct _NcclCalibration {
     char *name;
-    double launch_s;   /* the kernel's launch and end, as a stream sees them */
-    double hop_frac;   /* of NCCL's latency of hops within nodes */
+    double launch_s;                /* the kernel's launch and end, as a stream sees them */
+    double hop_frac[N_GENERATIONS]; /* of NCCL's latency of hops within nodes */
     double net_trips;  /* ways through the network that a hop between nodes takes */
-    double fill_bytes; /* payload at which pipelines are half full */
+    double fill_bytes; /* payload at which the pipelines of rings and trees are half full */
     double own_frac;   /* what a rank's own share, which passes no link, takes beside others' */
+    double loop_s; /* a turn of NVSwitches' blocks, and the bytes a second that each moves */
+    double block_bytes_per_s;
     gboolean has[N_ALGORITHMS];
     double bandwidth_frac[N_ALGORITHMS];
-    double fill_s[N_ALGORITHMS]; /* filling a pipeline with whole chunks */
+    double fill_s[N_ALGORITHMS];     /* filling the pipelines of rings and trees */
+    double fill_loops[N_ALGORITHMS]; /* turns that filling those of NVSwitches takes */
     /* Which communicators: GPUs' names begin with one of these (NULL: any), so many nodes, NICs
      * of such rate; of platforms, if any are named. */
     char **gpus, **platforms;

@@ -55,16 +55,19 @@ gboolean tuner_can_run(const Comm *comm, const CollectiveCall *call, Algorithm a
            (any_protocol || protocol == PROTOCOL_SIMPLE);
 }
 
-gboolean tuner_considers(const Comm *comm, const CollectiveCall *call, Algorithm algorithm,
-                         Protocol protocol)
+/* What NCCL leaves out though it can run it, unless it is asked for by name. */
+static gboolean considers_algorithm(const Comm *comm, const CollectiveCall *call,
+                                    Algorithm algorithm)
 {
     /* One node's gathering through switches needs registered buffers. */
-    if (algorithm == ALGORITHM_NVLS && comm->n_nodes == 1 &&
-        call->kind != COLLECTIVE_ALL_REDUCE)
-        return FALSE;
-    if (protocol == PROTOCOL_LL128 && !stores_arrive_whole(comm))
-        return FALSE;
-    return tuner_can_run(comm, call, algorithm, protocol);
+    return algorithm != ALGORITHM_NVLS || comm->n_nodes > 1 ||
+           call->kind == COLLECTIVE_ALL_REDUCE;
+}
+
+static gboolean considers_protocol(const Comm *comm, Protocol protocol)
+{
+    return (comm->protocols & BIT(protocol)) &&
+           (protocol != PROTOCOL_LL128 || stores_arrive_whole(comm));
 }
 
 /* The fastest of those allowed; -1: any. FALSE: there is none. */
@@ -77,10 +80,11 @@ static gboolean choose_among(const Comm *comm, const CommGraphs *graphs,
         for (int p = 0; p < N_PROTOCOLS; p++) {
             Algorithm algorithm = (Algorithm)a;
             Protocol protocol = (Protocol)p;
-            gboolean by_name = a == only_algorithm || p == only_protocol;
             if ((only_algorithm >= 0 && a != only_algorithm) ||
                 (only_protocol >= 0 && p != only_protocol) ||
-                !(by_name ? tuner_can_run : tuner_considers)(comm, call, algorithm, protocol))
+                (only_algorithm < 0 && !considers_algorithm(comm, call, algorithm)) ||
+                (only_protocol < 0 && !considers_protocol(comm, protocol)) ||
+                !tuner_can_run(comm, call, algorithm, protocol))
                 continue;
             TunerChoice one = tuner_predict(comm, graphs, call, algorithm, protocol);
             if (one.bytes_per_s <= 0)

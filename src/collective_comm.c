@@ -123,6 +123,18 @@ static gboolean has_nvswitch(const Cluster *cluster)
     return cluster->nvlink_bytes_per_s > 0;
 }
 
+/* LL128 came with NCCL 2.5 (its release notes). A network that may deliver bytes out of order,
+ * as the first EFA, lets Simple alone be safe. */
+static unsigned protocols_of(const Cluster *cluster, const NcclOptions *options)
+{
+    const unsigned simple = 1u << PROTOCOL_SIMPLE, ll = 1u << PROTOCOL_LL;
+    if (options && options->before_ll128)
+        return simple | ll;
+    if (cluster->nccl.value[NCCL_ONLY_SIMPLE] > 0)
+        return simple;
+    return simple | ll | 1u << PROTOCOL_LL128;
+}
+
 Comm *comm_new(const Cluster *cluster, const int *members, int n_members,
                const NcclOptions *options)
 {
@@ -135,10 +147,11 @@ Comm *comm_new(const Cluster *cluster, const int *members, int n_members,
     comm->amd = cluster->cpu && strcmp(cluster->cpu, "amd") == 0;
     comm->nvswitch = has_nvswitch(cluster);
     comm->collnet = options && options->collnet;
+    comm->protocols = protocols_of(cluster, options);
     comm->nvlink_bytes_per_s = cluster->nvlink_bytes_per_s;
     comm->nic_bytes_per_s = cluster->nic_bytes_per_s;
     comm->nic_latency_s = cluster->nic_latency_s;
-    comm->nccl_net_latency_s = cluster->nccl_net_latency_s;
+    comm->nccl = cluster->nccl;
     comm->compute_capability = lowest_capability(cluster, members, n_members);
     for (int i = 0; i < comm->n_nodes; i++) {
         const NodeMembers *node = comm_node(comm, i);

@@ -27,9 +27,10 @@ typedef struct {
     gboolean amd;                               /* host CPUs are AMD's */
     gboolean nvswitch;                          /* all GPUs of a node meet at switches */
     gboolean collnet;                           /* network switches reduce */
+    unsigned protocols;                         /* a bit each: those that NCCL may choose */
     double nvlink_bytes_per_s, nic_bytes_per_s; /* one direction; 0: none */
     double nic_latency_s;                       /* NIC to leaf */
-    double nccl_net_latency_s;                  /* what NCCL's network plug-in declares */
+    NcclPlugin nccl;
 } Comm;
 
 Comm *comm_new(const Cluster *cluster, const int *members, int n_members,

@@ -7,13 +7,18 @@
 /* NCCL's constants of the network are InfiniBand's, with ways of about 1.5 us. */
 #define INFINIBAND_WAY_S 1.5e-6
 
-static NcclPrediction prediction_of(const Comm *comm, const CollectiveCall *call,
-                                    const TunerChoice *choice, double flow_s)
+static NcclPrediction prediction_of(const Comm *comm, const ChannelGraph *graph,
+                                    const CollectiveCall *call, const TunerChoice *choice,
+                                    double flow_s)
 {
     return (NcclPrediction){
         .algorithm = choice->algorithm,
-        .n_ranks = comm->n_ranks,
+        .generation = comm_generation(comm),
+        .one_node = comm->n_nodes == 1,
+        .n_steps = tuner_n_steps(call->kind, comm->n_ranks),
         .payload_bytes = (double)call->payload_bytes,
+        .loop_bytes = (double)choice->loop_bytes,
+        .n_blocks = graph->blocks,
         .latency_s = choice->latency_s - choice->declared_s,
         .node_hops_s = choice->node_hops_s,
         .n_net_hops = choice->n_net_hops,
@@ -34,7 +39,7 @@ Timing timing_compute(const Planner *planner, const CollectiveCall *call)
     /* Fewer thread blocks than the channels want move fewer bytes; more find no more links. */
     if (options && options->channels > 0)
         timing.flow_s *= MAX(1, (double)graph->blocks / options->channels);
-    timing.model = prediction_of(planner->comm, call, choice, timing.flow_s);
+    timing.model = prediction_of(planner->comm, graph, call, choice, timing.flow_s);
     NcclCalibration terms;
     if (nccl_calibration_choose(options ? options->calibrations : NULL, planner->cluster,
                                 planner->comm->members, planner->comm->n_ranks,
@@ -48,7 +53,8 @@ Timing timing_compute(const Planner *planner, const CollectiveCall *call)
 static gboolean same_choice(const Timing *a, const Timing *b)
 {
     return a->choice.algorithm == b->choice.algorithm &&
-           a->choice.protocol == b->choice.protocol;
+           a->choice.protocol == b->choice.protocol &&
+           a->choice.loop_bytes == b->choice.loop_bytes;
 }
 
 /* The largest payload below `above` that NCCL moves in another way, and its timing; at `below`

@@ -175,7 +175,8 @@ static double declared_s(const Comm *comm, CollectiveKind kind, Algorithm algori
 {
     if (kind == COLLECTIVE_BROADCAST || kind == COLLECTIVE_REDUCE)
         return 0;
-    double per_hop = comm->nccl_net_latency_s * (protocol == PROTOCOL_SIMPLE ? 2 : 1);
+    double per_hop =
+        comm->nccl.value[NCCL_NET_LATENCY_S] * (protocol == PROTOCOL_SIMPLE ? 2 : 1);
     return per_hop * n_net_hops / (algorithm == ALGORITHM_PAT ? 3.5 : 1);
 }
 
@@ -344,5 +345,6 @@ TunerChoice tuner_predict(const Comm *comm, const CommGraphs *graphs,
     }
     choice.bytes_per_s = algorithm_bytes_per_s(comm, graph, call->kind, algorithm, protocol);
     correct(comm, graph, call, &choice);
+    choice.loop_bytes = tuner_loop_bytes(comm, graph, algorithm, call->payload_bytes);
     return choice;
 }

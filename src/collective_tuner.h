@@ -7,8 +7,6 @@
 
 G_BEGIN_DECLS
 
-typedef enum { VOLTA, AMPERE, HOPPER, BLACKWELL, N_GENERATIONS } Generation;
-
 typedef struct {
     int channels; /* of the search graph, after duplication; 0: there is none */
     double intra_bytes_per_s, inter_bytes_per_s; /* of a channel, in and between nodes */
@@ -30,6 +28,7 @@ typedef struct {
     double declared_s;  /* of the latency, what the network's plug-in declares of hops */
     int n_net_hops;     /* hops between nodes, one after the other */
     double bytes_per_s; /* payload over time, latency apart */
+    gint64 loop_bytes;  /* payload that all blocks of NVSwitches' algorithms move in turn */
 } TunerChoice;
 
 Generation comm_generation(const Comm *comm);
@@ -40,10 +39,7 @@ double tuner_gpu_bytes_per_s(const Comm *comm);
 
 const ChannelGraph *tuner_graph(const CommGraphs *graphs, Algorithm algorithm);
 
-/* Whether NCCL would consider it for the call; and whether it can run it when it is asked for
- * by name. */
-gboolean tuner_considers(const Comm *comm, const CollectiveCall *call, Algorithm algorithm,
-                         Protocol protocol);
+/* Whether NCCL can run it when it is asked for by name. */
 gboolean tuner_can_run(const Comm *comm, const CollectiveCall *call, Algorithm algorithm,
                        Protocol protocol);
 
@@ -54,6 +50,10 @@ TunerChoice tuner_predict(const Comm *comm, const CommGraphs *graphs,
  * call doesn't bind it. */
 TunerChoice tuner_choose(const Comm *comm, const CommGraphs *graphs, const CollectiveCall *call,
                          const NcclOptions *options);
+
+/* Payload that NVLS or NVLSTree moves in one turn of all its blocks; 0: another algorithm. */
+gint64 tuner_loop_bytes(const Comm *comm, const ChannelGraph *graph, Algorithm algorithm,
+                        gint64 payload_bytes);
 
 /* Thread blocks that the call gets of the graph's: few bytes keep fewer busy. */
 int tuner_blocks(const Comm *comm, const ChannelGraph *graph, const CollectiveCall *call,

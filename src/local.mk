@@ -44,6 +44,7 @@ libzerosim_a_SOURCES += \
 	%reldir%/training_precision.c %reldir%/training_precision.h %reldir%/training_pytorch.c \
 	%reldir%/training_pytorch.h %reldir%/training_torchtitan.c \
 	%reldir%/training_torchtitan.h %reldir%/training_torchtitan_members.c \
+	%reldir%/nccl_plugin.c %reldir%/nccl_plugin.h \
 	%reldir%/node_wires.c \
 	%reldir%/node_wires.h %reldir%/node_type.c %reldir%/cluster.c %reldir%/cluster.h \
 	%reldir%/cluster_spec.c %reldir%/cluster_xml.c %reldir%/cluster_xml.h \
@@ -53,7 +54,7 @@ libzerosim_a_SOURCES += \
 # -- what one step does: pure functions
 libzerosim_a_SOURCES += \
 	%reldir%/collective.c %reldir%/collective.h %reldir%/collective_calibration.c \
-	%reldir%/collective_calibration.h %reldir%/collective_choice.c \
+	%reldir%/collective_calibration.h %reldir%/collective_choice.c %reldir%/collective_chunk.c \
 	%reldir%/collective_comm.c %reldir%/collective_comm.h %reldir%/collective_direct.c \
 	%reldir%/collective_flows.c %reldir%/collective_flows.h %reldir%/collective_ring.c \
 	%reldir%/collective_search.c %reldir%/collective_timing.c %reldir%/collective_timing.h %reldir%/collective_tree.c %reldir%/collective_tuner.c \

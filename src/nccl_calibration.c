@@ -17,18 +17,53 @@ const NcclConstant nccl_constants[N_NCCL_CONSTANTS] = {
     [NCCL_NET_TRIPS] = {"net_trips", 0, 30,
                         "ways through the network that a hop between nodes takes, beyond "
                         "InfiniBand's latency"},
-    [NCCL_FILL_BYTES] = {"fill_bytes", 65536, 1e10, "payload that half fills the pipelines"},
+    [NCCL_FILL_BYTES] = {"fill_bytes", 65536, 1e10,
+                         "payload that half fills the pipelines of rings and trees"},
     [NCCL_OWN_FRAC] = {"own_frac", 0, 2,
                        "of the time a share takes on a ring's link, what a rank's own takes"},
+    [NCCL_LOOP_S] = {"loop_s", 0, 1e-4, "a turn of all blocks through NVSwitches"},
+    [NCCL_BLOCK_BYTES_PER_S] = {"block_bytes_per_s", 1e9, 1e13,
+                                "what one of those blocks moves in its turn"},
     [NCCL_BANDWIDTH_FRAC] = {"bandwidth_frac", 0.2, 5,
                              "of the bandwidth that NCCL's model has"},
-    [NCCL_FILL_S] = {"fill_s", 0, 0.1, "filling a pipeline with whole chunks"},
+    [NCCL_FILL_S] = {"fill_s", 0, 0.1, "filling the pipelines of rings and trees"},
+    [NCCL_FILL_LOOPS] = {"fill_loops", 0, 30, "turns that filling those of NVSwitches takes"},
 };
+
+gboolean nccl_has_loops(Algorithm algorithm)
+{
+    return algorithm == ALGORITHM_NVLS || algorithm == ALGORITHM_NVLS_TREE;
+}
 
 static gboolean constant_read(const JsonIn *in, int constant, double *value, GError **error)
 {
     const NcclConstant *range = &nccl_constants[constant];
     return json_in_double(in, range->name, TRUE, range->min, range->max, value, error);
+}
+
+static gboolean hops_read(const JsonIn *constants, NcclCalibration *calibration, GError **error)
+{
+    const NcclConstant *range = &nccl_constants[NCCL_HOP_FRAC];
+    g_autoptr(GStringChunk) paths = g_string_chunk_new(64);
+    JsonIn hops;
+    if (!json_in_object(constants, range->name, TRUE, paths, &hops, error))
+        return FALSE;
+    for (int g = 0; g < N_GENERATIONS; g++)
+        if (!json_in_double(&hops, generation_name((Generation)g), TRUE, range->min, range->max,
+                            &calibration->hop_frac[g], error))
+            return FALSE;
+    return TRUE;
+}
+
+static gboolean algorithm_read(const JsonIn *in, Algorithm algorithm,
+                               NcclCalibration *calibration, GError **error)
+{
+    gboolean loops = nccl_has_loops(algorithm);
+    double *fill =
+        loops ? &calibration->fill_loops[algorithm] : &calibration->fill_s[algorithm];
+    return constant_read(in, NCCL_BANDWIDTH_FRAC, &calibration->bandwidth_frac[algorithm],
+                         error) &&
+           constant_read(in, loops ? NCCL_FILL_LOOPS : NCCL_FILL_S, fill, error);
 }
 
 static gboolean algorithms_read(const JsonIn *constants, NcclCalibration *calibration,
@@ -47,9 +82,7 @@ static gboolean algorithms_read(const JsonIn *constants, NcclCalibration *calibr
             return FALSE;
         calibration->has[a] = one.object != NULL;
         n_read += calibration->has[a];
-        if (one.object && (!constant_read(&one, NCCL_BANDWIDTH_FRAC,
-                                          &calibration->bandwidth_frac[a], error) ||
-                           !constant_read(&one, NCCL_FILL_S, &calibration->fill_s[a], error)))
+        if (one.object && !algorithm_read(&one, (Algorithm)a, calibration, error))
             return FALSE;
     }
     g_autoptr(GPtrArray) unknown = g_ptr_array_new_with_free_func(g_free);
@@ -160,10 +193,13 @@ NcclCalibration *nccl_calibration_load(const char *file, GError **error)
         !match_read(&top, calibration, error) ||
         !json_in_object(&top, "constants", TRUE, paths, &constants, error) ||
         !constant_read(&constants, NCCL_LAUNCH_S, &calibration->launch_s, error) ||
-        !constant_read(&constants, NCCL_HOP_FRAC, &calibration->hop_frac, error) ||
+        !hops_read(&constants, calibration, error) ||
         !constant_read(&constants, NCCL_NET_TRIPS, &calibration->net_trips, error) ||
         !constant_read(&constants, NCCL_FILL_BYTES, &calibration->fill_bytes, error) ||
         !constant_read(&constants, NCCL_OWN_FRAC, &calibration->own_frac, error) ||
+        !constant_read(&constants, NCCL_LOOP_S, &calibration->loop_s, error) ||
+        !constant_read(&constants, NCCL_BLOCK_BYTES_PER_S, &calibration->block_bytes_per_s,
+                       error) ||
         !algorithms_read(&constants, calibration, error))
         return NULL;
     calibration->name = g_strdup(name);

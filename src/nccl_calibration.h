@@ -20,11 +20,17 @@ enum {
     NCCL_NET_TRIPS,
     NCCL_FILL_BYTES,
     NCCL_OWN_FRAC,
+    NCCL_LOOP_S,
+    NCCL_BLOCK_BYTES_PER_S,
     NCCL_BANDWIDTH_FRAC,
     NCCL_FILL_S,
+    NCCL_FILL_LOOPS,
     N_NCCL_CONSTANTS
 };
 extern const NcclConstant nccl_constants[N_NCCL_CONSTANTS];
+
+/* Whether the algorithm's pipeline is of loops through NVSwitches. */
+gboolean nccl_has_loops(Algorithm algorithm);
 
 NcclCalibration *nccl_calibration_load(const char *file, GError **error);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads measured collectives from a CSV table: columns collective, bytes, n_gpus and time_us or
  * algbw_GBps are needed; id, group, source_locator, gpus_per_node, net_GBps_per_gpu,
- * algo_proto, platform, health and what names a program are used where they are there. Rows
- * that aren't healthy are left out. */
+ * algo_proto, nccl_version, platform, health and what names a program are used where they are
+ * there. Rows that aren't healthy are left out. */
 #include "error.h"
 #include "nccl_program.h"
 #include "nccl_rows.h"
@@ -47,6 +47,7 @@ static gboolean row_read(const CsvRow *row, NcclRow *one, GError **error)
         return fail(row, error, "time_us or algbw_GBps must be there");
     one->time_s = time_us > 0 ? time_us / 1e6 : (double)one->bytes / (algbw_GBps * 1e9);
     one->program_s = nccl_program_overhead_s(row);
+    one->before_ll128 = nccl_program_before_ll128(row);
     one->n_gpus = (int)n_gpus;
     one->gpus_per_node = (int)gpus_per_node;
     one->nic_bytes_per_s = net_GBps * 1e9;

@@ -10,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-#define MAX_CONSTANTS (5 + 2 * N_ALGORITHMS)
+#define MAX_CONSTANTS (6 + N_GENERATIONS + 2 * N_ALGORITHMS)
 #define MAX_ITERATIONS 4000
 #define SIMPLEX_SIZE 1e-5
 #define MIN_ROWS 6
@@ -20,31 +20,36 @@
 #define MIN_LARGE_ROWS 3
 #define LARGE_BYTES (2 << 20)
 
-/* What nccl-tests on A100, H100 and B200 show alike. Few rows can't tell some constants from
- * others (one count of nodes: launch from trips): a little cost keeps them near here. Own
- * share: groups of 2, 4 and 8 GPUs of H100 and B200; kept where all groups are of one size. */
-#define TYPICAL_LAUNCH_S 3.5e-6
-#define TYPICAL_HOP_FRAC 1.5
-#define TYPICAL_NET_TRIPS 4
-#define TYPICAL_OWN_FRAC 0.6
-#define PRIOR_COST 0.01
+/* What a constant is likely to be, as nccl-tests on A100, H100 and B200 show, and what an
+ * e-fold of distance from it costs beside the mean error: few rows can't tell some constants
+ * from others (one count of nodes: launch from trips). Own share: groups of 2, 4 and 8 GPUs of
+ * H100 and B200; kept where all groups are of one size. Turns: H200 and B200 together. */
+static const struct {
+    double typical, cost;
+} likely[N_NCCL_CONSTANTS] = {
+    [NCCL_LAUNCH_S] = {3.5e-6, 0.01},        [NCCL_HOP_FRAC] = {1.5, 0.01},
+    [NCCL_NET_TRIPS] = {4, 0.003},           [NCCL_FILL_BYTES] = {1e7, 0.0005},
+    [NCCL_OWN_FRAC] = {0.6, 0.01},           [NCCL_LOOP_S] = {13e-6, 0.01},
+    [NCCL_BLOCK_BYTES_PER_S] = {31e9, 0.01}, [NCCL_BANDWIDTH_FRAC] = {1, 0.02},
+    [NCCL_FILL_S] = {1e-4, 0.0005},          [NCCL_FILL_LOOPS] = {2, 0.003},
+};
 
 typedef struct {
     const GArray *rows;
     const gboolean *used;                       /* by row */
     gboolean has[N_ALGORITHMS];                 /* rows */
     int algorithms[N_ALGORITHMS], n_algorithms; /* whose bandwidth the rows show */
+    gboolean generations[N_GENERATIONS];        /* that the rows show */
     gboolean sizes_differ;                      /* groups of several sizes */
     gboolean has_excess;                        /* networks slower than InfiniBand */
+    gboolean has_pipelines, has_loops;          /* of rings and trees; of NVSwitches */
     int n;                                      /* constants */
 } Problem;
 
-/* One constant to find: where it goes, its range's number, what it is likely to be (0: not
- * known). */
+/* One constant to find: where it goes, and its number. */
 typedef struct {
     double *value;
     int kind;
-    double typical;
 } Unknown;
 
 static gboolean counts(const NcclRow *row)
@@ -77,41 +82,60 @@ double nccl_fit_error_frac(const NcclCalibration *calibration, const GArray *row
 static int unknowns_list(const Problem *problem, NcclCalibration *calibration, Unknown *all)
 {
     int n = 0;
-    all[n++] = (Unknown){&calibration->launch_s, NCCL_LAUNCH_S, TYPICAL_LAUNCH_S};
-    all[n++] = (Unknown){&calibration->hop_frac, NCCL_HOP_FRAC, TYPICAL_HOP_FRAC};
-    all[n++] = (Unknown){&calibration->fill_bytes, NCCL_FILL_BYTES, 0};
+    all[n++] = (Unknown){&calibration->launch_s, NCCL_LAUNCH_S};
+    for (int g = 0; g < N_GENERATIONS; g++)
+        if (problem->generations[g])
+            all[n++] = (Unknown){&calibration->hop_frac[g], NCCL_HOP_FRAC};
     if (problem->has_excess)
-        all[n++] = (Unknown){&calibration->net_trips, NCCL_NET_TRIPS, 0};
+        all[n++] = (Unknown){&calibration->net_trips, NCCL_NET_TRIPS};
     if (problem->sizes_differ)
-        all[n++] = (Unknown){&calibration->own_frac, NCCL_OWN_FRAC, TYPICAL_OWN_FRAC};
+        all[n++] = (Unknown){&calibration->own_frac, NCCL_OWN_FRAC};
+    if (problem->has_pipelines)
+        all[n++] = (Unknown){&calibration->fill_bytes, NCCL_FILL_BYTES};
+    if (problem->has_loops) {
+        all[n++] = (Unknown){&calibration->loop_s, NCCL_LOOP_S};
+        all[n++] = (Unknown){&calibration->block_bytes_per_s, NCCL_BLOCK_BYTES_PER_S};
+    }
     for (int i = 0; i < problem->n_algorithms; i++) {
         int a = problem->algorithms[i];
-        all[n++] = (Unknown){&calibration->bandwidth_frac[a], NCCL_BANDWIDTH_FRAC, 1};
-        all[n++] = (Unknown){&calibration->fill_s[a], NCCL_FILL_S, 0};
+        all[n++] = (Unknown){&calibration->bandwidth_frac[a], NCCL_BANDWIDTH_FRAC};
+        all[n++] = nccl_has_loops((Algorithm)a)
+                       ? (Unknown){&calibration->fill_loops[a], NCCL_FILL_LOOPS}
+                       : (Unknown){&calibration->fill_s[a], NCCL_FILL_S};
     }
     return n;
 }
 
+/* What no row shows is as it is likely to be; without a bandwidth there is no filling. */
+static void calibration_start(const Problem *problem, NcclCalibration *calibration)
+{
+    calibration->net_trips = likely[NCCL_NET_TRIPS].typical;
+    calibration->own_frac = likely[NCCL_OWN_FRAC].typical;
+    calibration->fill_bytes = likely[NCCL_FILL_BYTES].typical;
+    calibration->loop_s = likely[NCCL_LOOP_S].typical;
+    calibration->block_bytes_per_s = likely[NCCL_BLOCK_BYTES_PER_S].typical;
+    for (int g = 0; g < N_GENERATIONS; g++)
+        calibration->hop_frac[g] = likely[NCCL_HOP_FRAC].typical;
+    for (int a = 0; a < N_ALGORITHMS; a++) {
+        calibration->has[a] = problem->has[a];
+        calibration->bandwidth_frac[a] = 1;
+    }
+}
+
 /* The constants of a point; outside their ranges it costs, and a little where they aren't
- * typical. */
+ * likely. */
 static double unpack(const Problem *problem, const gsl_vector *x, NcclCalibration *calibration)
 {
     Unknown all[MAX_CONSTANTS];
     double cost = 0;
     int n = unknowns_list(problem, calibration, all);
-    calibration->net_trips = TYPICAL_NET_TRIPS;
-    calibration->own_frac = TYPICAL_OWN_FRAC;
-    for (int a = 0; a < N_ALGORITHMS; a++) {
-        calibration->has[a] = problem->has[a];
-        calibration->bandwidth_frac[a] = 1;
-    }
+    calibration_start(problem, calibration);
     for (int i = 0; i < n; i++) {
         const NcclConstant *range = &nccl_constants[all[i].kind];
         double low = log(MAX(range->min, LEAST)), high = log(range->max);
         double at = gsl_vector_get(x, (size_t)i);
         cost += MAX(0, low - at) + MAX(0, at - high);
-        if (all[i].typical > 0)
-            cost += PRIOR_COST * fabs(at - log(all[i].typical));
+        cost += likely[all[i].kind].cost * fabs(at - log(likely[all[i].kind].typical));
         *all[i].value = exp(CLAMP(at, low, high));
     }
     return cost;
@@ -159,7 +183,7 @@ static void start_fill(const Problem *problem, const double *start, gsl_vector *
     Unknown all[MAX_CONSTANTS];
     int n = unknowns_list(problem, &calibration, all);
     for (int i = 0; i < n; i++) {
-        double value = all[i].typical > 0 ? all[i].typical : TYPICAL_NET_TRIPS;
+        double value = likely[all[i].kind].typical;
         if (all[i].kind == NCCL_LAUNCH_S)
             value = start[0];
         if (all[i].kind == NCCL_FILL_BYTES)
@@ -207,6 +231,9 @@ static void problem_size(Problem *problem)
             continue;
         Algorithm algorithm = row->model.algorithm;
         problem->has[algorithm] = TRUE;
+        problem->generations[row->model.generation] = TRUE;
+        problem->has_loops |= nccl_has_loops(algorithm);
+        problem->has_pipelines |= !nccl_has_loops(algorithm);
         n_large[algorithm] += row->bytes >= LARGE_BYTES;
         problem->has_excess |= row->model.network_excess_s > 0 && row->model.n_net_hops > 0;
         if (algorithm != ALGORITHM_RING)
@@ -217,7 +244,9 @@ static void problem_size(Problem *problem)
     for (int a = 0; a < N_ALGORITHMS; a++)
         if (n_large[a] >= MIN_LARGE_ROWS)
             problem->algorithms[problem->n_algorithms++] = a;
-    problem->n = 3 + problem->has_excess + problem->sizes_differ + 2 * problem->n_algorithms;
+    NcclCalibration none;
+    Unknown all[MAX_CONSTANTS];
+    problem->n = unknowns_list(problem, &none, all);
 }
 
 /* Which part a row is held out with: its group, or the parity of its size's rank. */

@@ -44,7 +44,7 @@ Cluster *nccl_rows_cluster(const NodeType *node, int n_nodes, int gpus_per_node,
             ? nic_bytes_per_s * node->n_gpus / MAX(n_nics, 1) * node->nic_efficiency_frac
             : node_type_nic_payload_bytes_per_s(node);
     cluster->nic_latency_s = node->nic_latency_s;
-    cluster->nccl_net_latency_s = node->nccl_net_latency_s;
+    cluster->nccl = node->nccl;
     cluster->cpu = g_strdup(node->cpu);
     for (int i = 0; i < n_nodes; i++)
         g_ptr_array_add(cluster->node_rings,
@@ -70,7 +70,8 @@ static gboolean row_plan(NcclRow *row, const NodeType *node, GError **error)
         members[r] = r;
     const CollectiveCall call = {
         .kind = row->kind, .payload_bytes = row->bytes, .averages = row->averages};
-    const NcclOptions options = {.algorithm = row->algorithm, .protocol = -1};
+    const NcclOptions options = {
+        .algorithm = row->algorithm, .protocol = -1, .before_ll128 = row->before_ll128};
     g_autoptr(CollectivePlan) plan =
         collective_plan(cluster, members, row->n_gpus, &call, &options);
     row->model = plan->model;

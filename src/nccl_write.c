@@ -16,20 +16,43 @@ static double rounded(double value)
     return g_ascii_strtod(g_ascii_formatd(text, sizeof text, "%.3g", value), NULL);
 }
 
-static json_t *constants_json(const NcclCalibration *calibration)
+static void constant_set(json_t *object, int constant, double value)
+{
+    json_object_set_new(object, nccl_constants[constant].name, json_real(rounded(value)));
+}
+
+static json_t *algorithms_json(const NcclCalibration *calibration)
 {
     json_t *algorithms = json_object();
-    for (int a = 0; a < N_ALGORITHMS; a++)
-        if (calibration->has[a])
-            json_object_set_new(algorithms, algorithm_name((Algorithm)a),
-                                json_pack("{s:f, s:f}", "bandwidth_frac",
-                                          rounded(calibration->bandwidth_frac[a]), "fill_s",
-                                          rounded(calibration->fill_s[a])));
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:o}", "launch_s",
-                     rounded(calibration->launch_s), "hop_frac", rounded(calibration->hop_frac),
-                     "net_trips", rounded(calibration->net_trips), "fill_bytes",
-                     rounded(calibration->fill_bytes), "own_frac",
-                     rounded(calibration->own_frac), "algorithms", algorithms);
+    for (int a = 0; a < N_ALGORITHMS; a++) {
+        if (!calibration->has[a])
+            continue;
+        json_t *one = json_object();
+        constant_set(one, NCCL_BANDWIDTH_FRAC, calibration->bandwidth_frac[a]);
+        if (nccl_has_loops((Algorithm)a))
+            constant_set(one, NCCL_FILL_LOOPS, calibration->fill_loops[a]);
+        else
+            constant_set(one, NCCL_FILL_S, calibration->fill_s[a]);
+        json_object_set_new(algorithms, algorithm_name((Algorithm)a), one);
+    }
+    return algorithms;
+}
+
+static json_t *constants_json(const NcclCalibration *calibration)
+{
+    json_t *constants = json_object(), *hops = json_object();
+    for (int g = 0; g < N_GENERATIONS; g++)
+        json_object_set_new(hops, generation_name((Generation)g),
+                            json_real(rounded(calibration->hop_frac[g])));
+    constant_set(constants, NCCL_LAUNCH_S, calibration->launch_s);
+    json_object_set_new(constants, nccl_constants[NCCL_HOP_FRAC].name, hops);
+    constant_set(constants, NCCL_NET_TRIPS, calibration->net_trips);
+    constant_set(constants, NCCL_FILL_BYTES, calibration->fill_bytes);
+    constant_set(constants, NCCL_OWN_FRAC, calibration->own_frac);
+    constant_set(constants, NCCL_LOOP_S, calibration->loop_s);
+    constant_set(constants, NCCL_BLOCK_BYTES_PER_S, calibration->block_bytes_per_s);
+    json_object_set_new(constants, "algorithms", algorithms_json(calibration));
+    return constants;
 }
 
 static json_t *words_json(const char *text)
@@ -143,21 +166,39 @@ gboolean nccl_write(const char *file, const NcclWriteOptions *options, const Nod
     return out_file_commit(out, error);
 }
 
+static void hops_print(const NcclCalibration *calibration, const gboolean *seen, FILE *out)
+{
+    for (int g = 0; g < N_GENERATIONS; g++)
+        if (seen[g])
+            fprintf(out, "hops within nodes of %s: %.2f of NCCL's\n",
+                    generation_name((Generation)g), calibration->hop_frac[g]);
+}
+
 void nccl_write_table(const NcclCalibration *calibration, const GArray *rows, FILE *out)
 {
+    gboolean seen[N_GENERATIONS] = {FALSE};
+    int n_rows[N_ALGORITHMS] = {0};
+    for (guint i = 0; i < rows->len; i++) {
+        const NcclPrediction *model = &g_array_index(rows, NcclRow, i).model;
+        seen[model->generation] = TRUE;
+        n_rows[model->algorithm]++;
+    }
+    fprintf(out, "launch %.1f us, between nodes %.1f trips, own share %.2f\n",
+            1e6 * calibration->launch_s, calibration->net_trips, calibration->own_frac);
+    hops_print(calibration, seen, out);
     fprintf(out,
-            "launch %.1f us, hops in nodes %.2f of NCCL's, between nodes %.1f trips, pipelines "
-            "half full at %.1f MiB, own share %.2f\n\n",
-            1e6 * calibration->launch_s, calibration->hop_frac, calibration->net_trips,
-            calibration->fill_bytes / (1 << 20), calibration->own_frac);
-    fprintf(out, "algorithm       rows  bandwidth  filling [us]\n");
-    fprintf(out, "--------------  ----  ---------  ------------\n");
+            "rings and trees half full at %.1f MiB; a turn through NVSwitches at least %.1f us "
+            "and %.1f GB/s a block\n\n",
+            calibration->fill_bytes / (1 << 20), 1e6 * calibration->loop_s,
+            calibration->block_bytes_per_s / 1e9);
+    fprintf(out, "algorithm       rows  bandwidth     filling\n");
+    fprintf(out, "--------------  ----  ---------  ----------\n");
     for (int a = 0; a < N_ALGORITHMS; a++) {
-        int n = 0;
-        for (guint i = 0; i < rows->len; i++)
-            n += (int)g_array_index(rows, NcclRow, i).model.algorithm == a;
+        gboolean loops = nccl_has_loops((Algorithm)a);
         if (calibration->has[a])
-            fprintf(out, "%-14s  %4d  %9.3f  %12.1f\n", algorithm_name((Algorithm)a), n,
-                    calibration->bandwidth_frac[a], 1e6 * calibration->fill_s[a]);
+            fprintf(out, "%-14s  %4d  %9.3f  %6.1f %s\n", algorithm_name((Algorithm)a),
+                    n_rows[a], calibration->bandwidth_frac[a],
+                    loops ? calibration->fill_loops[a] : 1e6 * calibration->fill_s[a],
+                    loops ? "turns" : "us");
     }
 }

@@ -10,7 +10,8 @@
 
 #define NODE_TYPE_MAX_BYTES (1024 * 1024)
 
-typedef enum { FIELD_STRING, FIELD_INT, FIELD_DOUBLE, FIELD_NVLINK } FieldType;
+/* WHOLE: a double that holds a whole number. */
+typedef enum { FIELD_STRING, FIELD_INT, FIELD_WHOLE, FIELD_DOUBLE, FIELD_NVLINK } FieldType;
 
 /* Which nodes need a key; PCIE: those whose GPUs talk over it, others may describe it. */
 typedef enum { ALL, NVLINK, MESH, PCIE, TRAYS, PLUGIN } Need;
@@ -26,6 +27,12 @@ typedef struct {
 #define FIELD(key, need, type, minimum, maximum)                                               \
     {                                                                                          \
 #key, need, type, G_STRUCT_OFFSET(NodeType, key), minimum, maximum                     \
+    }
+
+/* As nccl_plugin_keys has them. */
+#define PLUGIN_FIELD(key, fact, type, maximum)                                                 \
+    {                                                                                          \
+#key, PLUGIN, type, G_STRUCT_OFFSET(NodeType, nccl.value[fact]), 0, maximum            \
     }
 
 static const Field fields[] = {
@@ -48,7 +55,10 @@ static const Field fields[] = {
     FIELD(nic_bytes_per_s, ALL, FIELD_DOUBLE, 1, 1e18),
     FIELD(nic_efficiency_frac, ALL, FIELD_DOUBLE, 0.01, 1),
     FIELD(nic_latency_s, ALL, FIELD_DOUBLE, 0, 1),
-    FIELD(nccl_net_latency_s, PLUGIN, FIELD_DOUBLE, 0, 1),
+    PLUGIN_FIELD(nccl_net_latency_s, NCCL_NET_LATENCY_S, FIELD_DOUBLE, 1),
+    PLUGIN_FIELD(nccl_only_simple, NCCL_ONLY_SIMPLE, FIELD_WHOLE, 1),
+    PLUGIN_FIELD(nccl_nvls_chunk_bytes, NCCL_NVLS_CHUNK_BYTES, FIELD_WHOLE, 1 << 22),
+    PLUGIN_FIELD(nccl_nvls_tree_chunk_bytes, NCCL_NVLS_TREE_CHUNK_BYTES, FIELD_WHOLE, 1 << 22),
     FIELD(switch_latency_s, ALL, FIELD_DOUBLE, 0, 1),
     FIELD(leaf_ports, ALL, FIELD_INT, 1, 4096),
     FIELD(cpu, ALL, FIELD_STRING, 0, 0),
@@ -98,7 +108,8 @@ static gboolean number_parse(const Field *field, const char *text, double *numbe
     char *end = NULL;
     *number = g_ascii_strtod(text, &end);
     return end != text && *end == '\0' && isfinite(*number) && *number >= field->minimum &&
-           *number <= field->maximum && (field->type != FIELD_INT || *number == floor(*number));
+           *number <= field->maximum &&
+           (field->type == FIELD_DOUBLE || *number == floor(*number));
 }
 
 static gboolean nvlink_read(const char *text, const Reader *reader, GError **error)
@@ -130,7 +141,7 @@ static gboolean field_read(const Field *field, const char *text, const Reader *r
         g_autofree char *quoted = error_quote(text);
         g_set_error(error, ZEROSIM_ERROR, ERROR_INPUT,
                     "%s:%d: %s must be %s from %g to %g, not %s", reader->file, reader->line,
-                    field->key, field->type == FIELD_INT ? "a whole number" : "a number",
+                    field->key, field->type == FIELD_DOUBLE ? "a number" : "a whole number",
                     field->minimum, field->maximum, quoted);
         return FALSE;
     }

@@ -343,17 +343,21 @@ static gboolean cpu_read(Facts *facts, GError **error)
     return TRUE;
 }
 
-/* What a plug-in declares enters NCCL's choice alone. */
-static gboolean net_latency_read(Facts *facts, GError **error)
+static gboolean plugin_read(Facts *facts, GError **error)
 {
-    const char *text = sg_zone_get_property_value(sg_zone_get_root(), "zs_nccl_net_latency_s");
-    char *end = NULL;
-    double latency_s = text ? g_ascii_strtod(text, &end) : 0;
-    if (text && (end == text || *end != '\0' || !(latency_s >= 0 && latency_s <= 1))) {
-        g_autofree char *quoted = error_quote(text);
-        return fail(facts, error, "zs_nccl_net_latency_s must be from 0 to 1, not %s", quoted);
+    for (int i = 0; i < N_NCCL_PLUGIN_FACTS; i++) {
+        const NcclPluginKey *key = &nccl_plugin_keys[i];
+        g_autofree char *property = g_strconcat("zs_", key->name, NULL);
+        const char *text = sg_zone_get_property_value(sg_zone_get_root(), property);
+        char *end = NULL;
+        double value = text ? g_ascii_strtod(text, &end) : 0;
+        if (text && (end == text || *end != '\0' || !(value >= 0 && value <= key->maximum))) {
+            g_autofree char *quoted = error_quote(text);
+            return fail(facts, error, "%s must be from 0 to %g, not %s", property, key->maximum,
+                        quoted);
+        }
+        facts->cluster->nccl.value[i] = value;
     }
-    facts->cluster->nccl_net_latency_s = latency_s;
     return TRUE;
 }
 
@@ -368,7 +372,7 @@ gboolean sim_facts_read(const char *label, Cluster *cluster, GPtrArray *warnings
     Facts facts = {label, cluster, warnings, nic_nodes, nic_index, engines, wires};
     if (!hosts_read(&facts, error) || !gpus_number(&facts, error) ||
         !rings_read(&facts, error) || !links_read(&facts, error) || !cpu_read(&facts, error) ||
-        !net_latency_read(&facts, error))
+        !plugin_read(&facts, error))
         return FALSE;
     wires_sum(&facts);
     engines_find(&facts);

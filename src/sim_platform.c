@@ -173,14 +173,17 @@ static json_t *answer_pack(const Probe *probe)
     json_t *gpus = json_array();
     for (int rank = 0; rank < cluster_n_ranks(cluster); rank++)
         json_array_append_new(gpus, gpu_pack(cluster_gpu(cluster, rank)));
-    return json_pack("{s:o, s:o, s:o, s:o, s:i, s:i, s:b, s:f, s:f, s:f, s:f, s:s}", "gpus",
-                     gpus, "nic_hosts", strings_pack(cluster->nic_hosts), "node_rings",
-                     strings_pack(cluster->node_rings), "warnings",
+    json_t *plugin = json_array();
+    for (int i = 0; i < N_NCCL_PLUGIN_FACTS; i++)
+        json_array_append_new(plugin, json_real(cluster->nccl.value[i]));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:b, s:f, s:f, s:f, s:s}", "gpus",
+                     gpus, "nccl", plugin, "nic_hosts", strings_pack(cluster->nic_hosts),
+                     "node_rings", strings_pack(cluster->node_rings), "warnings",
                      strings_pack(probe->warnings), "n_nodes", cluster->n_nodes, "n_links",
                      cluster->n_links, "has_engine_links", cluster->has_engine_links,
                      "nvlink_bytes_per_s", cluster->nvlink_bytes_per_s, "nic_bytes_per_s",
-                     cluster->nic_bytes_per_s, "nic_latency_s", cluster->nic_latency_s,
-                     "nccl_net_latency_s", cluster->nccl_net_latency_s, "cpu", cluster->cpu);
+                     cluster->nic_bytes_per_s, "nic_latency_s", cluster->nic_latency_s, "cpu",
+                     cluster->cpu);
 }
 
 /* In the child. What it allocates ends with it. */
@@ -229,21 +232,22 @@ static void gpu_unpack(json_t *object, Cluster *cluster)
 static void cluster_unpack(json_t *answer, Cluster *cluster, GPtrArray *warnings)
 {
     const char *cpu;
-    json_t *gpus, *nic_hosts, *node_rings, *lines, *gpu;
+    json_t *gpus, *plugin, *nic_hosts, *node_rings, *lines, *gpu, *value;
     size_t i;
     int failed = json_unpack(
-        answer, "{s:o, s:o, s:o, s:o, s:i, s:i, s:b, s:F, s:F, s:F, s:F, s:s}", "gpus", &gpus,
-        "nic_hosts", &nic_hosts, "node_rings", &node_rings, "warnings", &lines, "n_nodes",
-        &cluster->n_nodes, "n_links", &cluster->n_links, "has_engine_links",
+        answer, "{s:o, s:o, s:o, s:o, s:o, s:i, s:i, s:b, s:F, s:F, s:F, s:s}", "gpus", &gpus,
+        "nccl", &plugin, "nic_hosts", &nic_hosts, "node_rings", &node_rings, "warnings", &lines,
+        "n_nodes", &cluster->n_nodes, "n_links", &cluster->n_links, "has_engine_links",
         &cluster->has_engine_links, "nvlink_bytes_per_s", &cluster->nvlink_bytes_per_s,
         "nic_bytes_per_s", &cluster->nic_bytes_per_s, "nic_latency_s", &cluster->nic_latency_s,
-        "nccl_net_latency_s", &cluster->nccl_net_latency_s, "cpu", &cpu);
+        "cpu", &cpu);
     g_assert(!failed);
     cluster->cpu = g_strdup(cpu);
     strings_unpack(nic_hosts, cluster->nic_hosts);
     strings_unpack(node_rings, cluster->node_rings);
     strings_unpack(lines, warnings);
     json_array_foreach(gpus, i, gpu) gpu_unpack(gpu, cluster);
+    json_array_foreach(plugin, i, value) cluster->nccl.value[i] = json_real_value(value);
 }
 
 /* The child has ended as it should. */

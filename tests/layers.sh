@@ -10,7 +10,7 @@ cd src || exit 99
 # A module's files are MODULE.[ch] and MODULE_*.[ch]; the longest module that fits counts.
 layers=(
     'foundations: error constants json_in toml_in yaml_in out_file pool'
-    'inputs: experiment kernel profile optimizer model training node_wires node_type cluster'
+    'inputs: experiment kernel profile optimizer model training nccl_plugin node_wires node_type cluster'
     'step: collective nccl_calibration nccl_topo schedule bucket step'
     'time: timeline sim'
     'meaning: memory metrics explain'

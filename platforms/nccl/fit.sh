@@ -12,13 +12,6 @@ fit() {
     "$zerosim" nccl fit --platform="$platform" --name="$name" "$@" "$name.csv"
 }
 
-# fit_any NAME FILE...: what holds where nothing else does
-fit_any() {
-    name=$1
-    shift
-    "$zerosim" nccl fit --platform=dgx-h100 --name="$name" --gpus=any "$@"
-}
-
 fit dgx-a100-80gb dgx-a100-80gb
 fit dgx-h100 dgx-h100 --gpus=h100,h200
 fit dgx-h200 dgx-h200 --gpus=h100,h200
@@ -28,5 +21,6 @@ fit p3dn p3dn --only-on=p3dn
 fit p4de p4de --only-on=p4d,p4de
 fit p5 p5 --gpus=h100,h200 --only-on=p5,p5en
 fit p6-b200 p6-b200 --only-on=p6-b200
-fit_any any-one-node dgx-a100-80gb.csv dgx-h200.csv dgx-b200.csv
-fit_any any-nodes dgx-h100.csv dgx-b200-2-nodes.csv p4de.csv p5.csv p6-b200.csv
+# What holds where nothing else does.
+"$zerosim" nccl fit --platform=dgx-h100 --name=any --gpus=any dgx-a100-80gb.csv dgx-h100.csv \
+    dgx-h200.csv dgx-b200.csv dgx-b200-2-nodes.csv p4de.csv p5.csv p6-b200.csv
