@@ -75,7 +75,7 @@ typedef struct {
     Algorithm algorithm;
     Generation generation;
     gboolean one_node;
-    int n_steps; /* of a ring: shares that pass a link one after the other */
+    int n_ranks;
     double payload_bytes;
     double loop_bytes;       /* payload that NVSwitches' blocks move in turn; 0: they don't */
     int n_blocks;            /* thread blocks that share it */

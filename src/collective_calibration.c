@@ -146,7 +146,7 @@ void nccl_calibration_apply(const NcclCalibration *calibration, const NcclPredic
     double fill_s = calibration->fill_s[algorithm] * bytes / (bytes + calibration->fill_bytes);
     *flow_s = model->flow_s / calibration->bandwidth_frac[algorithm];
     if (algorithm == ALGORITHM_RING && model->in_shares)
-        *flow_s *= 1 + calibration->own_frac / model->n_steps;
+        *flow_s *= 1 + calibration->own_frac / (model->n_ranks - 1);
     if (model->loop_bytes > 0)
         loops_apply(calibration, model, &fill_s, flow_s);
     else if (model->one_node && algorithm != ALGORITHM_DIRECT)

@@ -11,13 +11,14 @@
 #define SCHEMA "zerosim-nccl/1"
 #define MAX_NODES 1048576
 
+/* Ends of three digits, as files have: a constant at its end must be read back. */
 const NcclConstant nccl_constants[N_NCCL_CONSTANTS] = {
     [NCCL_LAUNCH_S] = {"launch_s", 0, 3e-4, "launch and end of a collective's kernel"},
     [NCCL_HOP_FRAC] = {"hop_frac", 0.3, 4, "of the latency that NCCL gives hops within a node"},
     [NCCL_NET_TRIPS] = {"net_trips", 0, 30,
                         "ways through the network that a hop between nodes takes, beyond "
                         "InfiniBand's latency"},
-    [NCCL_FILL_BYTES] = {"fill_bytes", 65536, 1e10,
+    [NCCL_FILL_BYTES] = {"fill_bytes", 5e4, 1e10,
                          "payload that half fills the pipelines of rings and trees"},
     [NCCL_OWN_FRAC] = {"own_frac", 0, 2,
                        "of the time a share takes on a ring's link, what a rank's own takes"},

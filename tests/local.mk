@@ -30,6 +30,7 @@ C_TESTS = \
 	%reldir%/test_model_refusals \
 	%reldir%/test_nccl \
 	%reldir%/test_nccl_log \
+	%reldir%/test_nccl_terms \
 	%reldir%/test_nccl_topo \
 	%reldir%/test_optimizer \
 	%reldir%/test_platform \
