@@ -111,7 +111,8 @@ static gboolean rows_read(const Arguments *arguments, GArray *rows, GError **err
 
 static void print_fit(const NcclFit *fit, const GArray *rows)
 {
-    printf("%d measurements in %d groups, 64 KiB to 8 GiB\n\n", fit->n_rows, fit->n_groups);
+    printf("%d measurements in %d group%s, 64 KiB to 8 GiB\n\n", fit->n_rows, fit->n_groups,
+           fit->n_groups == 1 ? "" : "s");
     printf("geometric-mean error          [%%]\n");
     printf("----------------------------  -----\n");
     printf("%-28s  %5.1f\n", "NCCL's own model", 100 * fit->model_error_frac);

@@ -46,6 +46,21 @@ static const struct {
     {"2026-01-02T03:04:05.6Z  65536 16384 float sum 33.84 1.94 2.91 4e-07 33.10 1.98 2.97 "
      "4e-07\n",
      COLLECTIVE_ALL_REDUCE, 33.84, 33.1, FALSE},
+    {"Tue Dec  1 14:48:47 2026[1,0]<stdout>: 65536 16384 float sum -1 33.84 1.94 2.91 0 33.10 "
+     "1.98 2.97 0\n",
+     COLLECTIVE_ALL_REDUCE, 33.84, 33.1, FALSE},
+    {"node-a: 65536 16384 float sum -1 33.84 1.94 2.91 0 33.10 1.98 2.97 0\n",
+     COLLECTIVE_ALL_REDUCE, 33.84, 33.1, FALSE},
+    {"[pod/launcher-x/mpi] 65536 16384 float prod -1 33.84 1.94 2.91 0 33.10 1.98 2.97 0\n",
+     COLLECTIVE_ALL_REDUCE, 33.84, 33.1, TRUE},
+    {"\033[32m65536 16384 float max -1 33.84 1.94 2.91 0 33.10 1.98 2.97 0\033[0m\r\n",
+     COLLECTIVE_ALL_REDUCE, 33.84, 33.1, TRUE},
+    {"65536 32768 half max -1 33.84 1.94 2.91 0 33.10 1.98 2.97 0\n", COLLECTIVE_ALL_REDUCE,
+     33.84, 33.1, FALSE},
+    {"[node-a:11] 3 more processes have sent help message\n"
+     "node-a:11:20 [0] NCCL INFO 16 coll channels\n"
+     "65536 16384 float sum -1 33.84 1.94 2.91 0 33.10 1.98 2.97 0\n",
+     COLLECTIVE_ALL_REDUCE, 33.84, 33.1, FALSE},
 };
 
 START_TEST(a_log_is_read_as_printed)
@@ -66,6 +81,51 @@ START_TEST(a_log_is_read_as_printed)
     ck_assert_double_eq_tol(first->time_s * 1e6, logs[_i].first_us, 1e-9);
     ck_assert_double_eq_tol(last->time_s * 1e6, logs[_i].last_us, 1e-9);
     ck_assert_uint_eq(rows->len % 2, 0); /* both places */
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    guint n_rows;
+} halves[] = {
+    {HEADER "65536 16384 float sum -1 33.84 1.94 2.91 0 N/A N/A N/A N/A\n"
+            "131072 32768 float sum -1 38.77 3.38 5.07 0 38.27 3.42 5.14 0\n",
+     3},
+    {HEADER "# size count type redop root time algbw busbw #wrong\n"
+            "65536 16384 float sum -1 33.84 1.94 2.91 0\n",
+     1},
+};
+
+START_TEST(a_place_that_was_not_measured_gives_no_row)
+{
+    g_autofree char *file = scratch_write("a.log", halves[_i].text);
+    g_autoptr(GArray) rows = nccl_rows_new();
+    g_autoptr(GError) error = NULL;
+    ck_assert_msg(nccl_log_read(file, N_COLLECTIVES, rows, &error), "%s",
+                  error ? error->message : "");
+    ck_assert_uint_eq(rows->len, halves[_i].n_rows);
+    ck_assert_double_eq_tol(g_array_index(rows, NcclRow, 0).time_s * 1e6, 33.84, 1e-9);
+}
+END_TEST
+
+/* A run that printed its ranks and failed doesn't count twice, the command before a run names
+ * it, and what a log says of itself is more than what --collective does. */
+START_TEST(a_failed_run_leaves_nothing_behind)
+{
+    g_autofree char *file = scratch_write(
+        "a.log", "+ mpirun ./alltoall_perf -b 64K\n" HEADER "Test NCCL failure\n" HEADER
+                 "65536 16384 float none -1 20 3.28 2.46 0 21 3.12 2.34 N/A\n"
+                 "+ mpirun ./alltoall_perf -b 64K\n" HEADER
+                 "65536 16384 float none -1 20 3.28 2.46 0 21 3.12 2.34 N/A\n");
+    g_autoptr(GArray) rows = nccl_rows_new();
+    g_autoptr(GError) error = NULL;
+    ck_assert_msg(nccl_log_read(file, COLLECTIVE_ALL_GATHER, rows, &error), "%s",
+                  error ? error->message : "");
+    ck_assert_uint_eq(rows->len, 4);
+    for (guint i = 0; i < rows->len; i++)
+        ck_assert_int_eq(g_array_index(rows, NcclRow, i).n_gpus, 4);
+    ck_assert_int_eq(g_array_index(rows, NcclRow, 0).kind, COLLECTIVE_ALL_GATHER);
+    ck_assert_int_eq(g_array_index(rows, NcclRow, 2).kind, COLLECTIVE_ALL_TO_ALL);
 }
 END_TEST
 
@@ -111,6 +171,18 @@ static const struct {
      ":11: ", "17 results were wrong"},
     {HEADER "65536 16384 float sum -1 33.84 0.00 0.00 0 33.10 0.00 0.00 0\n" HEADER,
      ":12: ", "--collective"},
+    {"#  Rank  0 Group  0 Pid  11 on  node-a device  0 [0x1b] NVIDIA H100\n"
+     "#  Rank  0 Group  0 Pid  12 on  node-a device  0 [0x1b] NVIDIA H100\n",
+     ":2: ", "without MPI"},
+    {"#  Rank  0 Group  0 Pid  11 on  node-a device  0 [0x1b] NVIDIA H100\n"
+     "65536 16384 float sum -1 5.84 11.2 0.00 0 5.10 12.9 0.00 0\n",
+     ":2: ", "one GPU"},
+    {HEADER "#  Rank  4 Group  0 Pid  11 on  node-b device  2 [0x1b] NVIDIA H100\n"
+            "65536 16384 float sum -1 33.84 1.94 2.91 0 33.10 1.98 2.97 0\n",
+     ":12: ", "on each of 2 nodes"},
+    {"# Collective test starting: hypercube_perf\n", ":1: ", "hypercube_perf"},
+    {HEADER "65536 16384 float sum -1 33.84 1.94 2.91 0 33.10 1.98 2.97\n",
+     ":11: ", "12 of 13"},
 };
 
 START_TEST(a_bad_log_is_refused_with_its_line)
@@ -183,6 +255,9 @@ static TCase *log_case(void)
     TCase *tcase = tcase_create("logs");
     tcase_add_checked_fixture(tcase, scratch_set_up, scratch_tear_down);
     tcase_add_loop_test(tcase, a_log_is_read_as_printed, 0, G_N_ELEMENTS(logs));
+    tcase_add_loop_test(tcase, a_place_that_was_not_measured_gives_no_row, 0,
+                        G_N_ELEMENTS(halves));
+    tcase_add_test(tcase, a_failed_run_leaves_nothing_behind);
     tcase_add_test(tcase, a_log_may_hold_several_runs);
     tcase_add_loop_test(tcase, a_bad_log_is_refused_with_its_line, 0, G_N_ELEMENTS(bad_logs));
     tcase_add_test(tcase, a_table_says_what_is_wrong_and_where);
