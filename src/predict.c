@@ -3,6 +3,8 @@
  * is predict_inputs.c's part, recording them predict_record.c's. */
 #include "predict.h"
 
+#include <string.h>
+
 Job *predict_job(const Inputs *inputs, GError **error)
 {
     int n_ranks = cluster_n_ranks(inputs->cluster);
@@ -95,6 +97,53 @@ static void copy_warnings(const GPtrArray *from, GPtrArray *to)
         g_ptr_array_add(to, g_strdup(from->pdata[i]));
 }
 
+/* Collectives that ran by another algorithm (word 0) or protocol (word 1) than was asked for by
+ * name: "all_gather (ring)". */
+static char *run_otherwise(const Result *result, int word, const char *wanted)
+{
+    g_autoptr(GPtrArray) others = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < result->collectives->len; i++) {
+        const CollectiveTotal *total = &g_array_index(result->collectives, CollectiveTotal, i);
+        g_auto(GStrv) ways = g_strsplit(total->algorithm ? total->algorithm : "", ",", -1);
+        for (char **way = ways; *way && total->sent_bytes_per_rank > 0; way++) {
+            g_auto(GStrv) words = g_strsplit(*way, " ", 2);
+            g_autofree char *text =
+                g_strdup_printf("%s (%s)", collective_name(total->kind), words[word]);
+            if (strcmp(words[word], wanted) != 0 &&
+                !g_ptr_array_find_with_equal_func(others, text, g_str_equal, NULL))
+                g_ptr_array_add(others, g_steal_pointer(&text));
+        }
+    }
+    g_ptr_array_add(others, NULL);
+    return g_strjoinv(", ", (char **)others->pdata);
+}
+
+/* What [nccl] names binds the collectives that it can run; the others are no secret. */
+static void warn_of_other_ways(Result *result, const Inputs *inputs)
+{
+    const struct {
+        const char *key;
+        int asked;
+        const char *name;
+    } overrides[] = {
+        {"nccl.algorithm", inputs->nccl.algorithm,
+         inputs->nccl.algorithm < 0 ? "" : algorithm_name((Algorithm)inputs->nccl.algorithm)},
+        {"nccl.protocol", inputs->nccl.protocol,
+         inputs->nccl.protocol < 0 ? "" : protocol_name((Protocol)inputs->nccl.protocol)},
+    };
+    for (int o = 0; o < (int)G_N_ELEMENTS(overrides); o++) {
+        if (overrides[o].asked < 0)
+            continue;
+        g_autofree char *others = run_otherwise(result, o, overrides[o].name);
+        if (*others)
+            g_ptr_array_add(
+                result->warnings,
+                g_strdup_printf("%s = %s can't run these here, which take what NCCL "
+                                "would choose without it: %s",
+                                overrides[o].key, overrides[o].name, others));
+    }
+}
+
 void predict_write_memory_csv(const Inputs *inputs, const Job *job, const SimResult *sim,
                               void *out)
 {
@@ -140,6 +189,7 @@ Result *predict_observed(const Inputs *inputs, PredictObserver observe, void *da
     account_for_kinds(result, inputs);
     label_foreign_framework(result, inputs);
     copy_warnings(inputs->warnings, result->warnings);
+    warn_of_other_ways(result, inputs);
     if (inputs->comparing)
         result->path_summary = path_summary(inputs, job, sim);
     if (observe != NULL)

@@ -238,6 +238,32 @@ START_TEST(test_errors_name_the_key)
 }
 END_TEST
 
+/* An algorithm or protocol by name that doesn't bind all collectives is a warning that lists
+ * the others, and only then. */
+START_TEST(test_nccl_overrides_that_do_not_apply_are_listed)
+{
+    static const struct {
+        const char *assignment, *strategy, *warning;
+    } rows[] = {
+        {"nccl.algorithm=tree", "training.strategy=zero3",
+         "nccl.algorithm = tree can't run these here, which take what NCCL would choose "
+         "without "
+         "it: all_gather (ring), reduce_scatter (ring)"},
+        {"nccl.algorithm=tree", "training.strategy=ddp", NULL},
+        {"nccl.algorithm=ring", "training.strategy=zero3", NULL},
+        {"nccl.protocol=simple", "training.strategy=zero3", NULL},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const char *const extra[] = {rows[i].assignment, rows[i].strategy, NULL};
+        g_autoptr(Inputs) inputs = inputs_with(extra, FALSE);
+        g_autoptr(Result) result = predicted(inputs);
+        ck_assert_uint_eq(result->warnings->len, rows[i].warning != NULL);
+        if (rows[i].warning)
+            ck_assert_str_eq(result->warnings->pdata[0], rows[i].warning);
+    }
+}
+END_TEST
+
 /* No step is shorter than its kernels on the compute stream. */
 START_TEST(test_shortest_step_is_a_lower_bound)
 {
@@ -340,6 +366,7 @@ int main(void)
     tcase_add_test(tcase, test_foreign_row_names_its_framework);
     tcase_add_test(tcase, test_strict_turns_warnings_into_errors);
     tcase_add_test(tcase, test_errors_name_the_key);
+    tcase_add_test(tcase, test_nccl_overrides_that_do_not_apply_are_listed);
     tcase_add_test(tcase, test_shortest_step_is_a_lower_bound);
     tcase_add_test(tcase, test_each_kind_of_gpu_has_its_profile);
     tcase_add_test(tcase, test_best_is_no_slower_than_any_choice);
