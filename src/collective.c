@@ -6,6 +6,9 @@
 #include "collective_flows.h"
 #include "collective_timing.h"
 
+#include <stdio.h>
+#include <string.h>
+
 static const char *const collective_names[N_COLLECTIVES] = {
     [COLLECTIVE_ALL_REDUCE] = "all_reduce",
     [COLLECTIVE_ALL_GATHER] = "all_gather",
@@ -55,6 +58,16 @@ const char *generation_name(Generation generation)
 const char *protocol_name(Protocol protocol)
 {
     return protocol_names[protocol];
+}
+
+int collective_nccl_version(const char *text)
+{
+    int major, minor, end = 0;
+    gboolean digits = strspn(text, "0123456789.") == strlen(text) && strlen(text) <= 8;
+    if (!digits || sscanf(text, "%d.%d%n", &major, &minor, &end) != 2 || major < 2 ||
+        minor > 99 || (text[end] && text[end] != '.'))
+        return 0;
+    return major * 100 + minor;
 }
 
 double collective_busbw_factor(CollectiveKind kind, int n_members)

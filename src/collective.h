@@ -44,7 +44,7 @@ typedef struct {
     int algorithm, protocol, channels;
     gboolean collnet; /* the network's switches reduce (SHARP), and NCCL has the plug-in */
     const GPtrArray *calibrations; /* NcclCalibration *; each plan takes the best; NULL: none */
-    gboolean before_ll128; /* NCCL older than 2.5: no LL128, and plug-ins that let LL be */
+    int version;      /* 226: 2.26, whose choice it is; 0: the newest that is known */
     gboolean instant; /* collectives keep their order but take no time: what would a step be? */
 } NcclOptions;
 
@@ -113,6 +113,9 @@ gboolean collective_can_run(const Cluster *cluster, const int *members, int n_me
 /* 80 for sm_80, from a profile's name ("a100-sxm-80gb"); 0: not a GPU that is known here, which
  * collective_plan() takes for an A100's generation. */
 int collective_compute_capability(const char *gpu);
+
+/* 226 of "2.26" or "2.26.2", from 2.0 on; 0: no release. */
+int collective_nccl_version(const char *text);
 
 /* nccl-tests' bus bandwidth factor: bytes each rank sends for a byte of payload on average. */
 double collective_busbw_factor(CollectiveKind kind, int n_members);

@@ -70,6 +70,27 @@ static gboolean considers_protocol(const Comm *comm, Protocol protocol)
            (protocol != PROTOCOL_LL128 || stores_arrive_whole(comm));
 }
 
+/* What the prediction was in the release that chooses. Before 2.30 a hop of NVLSTree had 14 us
+ * (src/graph/tuning.cc of 2.28.3), before 2.28 NVLS and NVLSTree another bandwidth (the same of
+ * 2.2x). What else has changed is left out: Blackwell's ceilings of LL128 and Tree. */
+double tuner_decision_s(const Comm *comm, const CommGraphs *graphs, const CollectiveCall *call,
+                        const TunerChoice *choice)
+{
+    const double hop_s = 14e-6, hop_now_s = 20.9e-6;
+    gboolean tree = choice->algorithm == ALGORITHM_NVLS_TREE;
+    double latency_s = choice->latency_s, bytes_per_s = choice->bytes_per_s;
+    int version = comm->version > 0 ? comm->version : G_MAXINT;
+    if (tree && version < 230)
+        latency_s -= choice->n_net_hops * (hop_now_s - hop_s);
+    if ((tree || choice->algorithm == ALGORITHM_NVLS) && version < 228 &&
+        call->kind == COLLECTIVE_ALL_REDUCE) {
+        const ChannelGraph *graph = tuner_graph(graphs, choice->algorithm);
+        double inter = graph->inter_bytes_per_s / (tree && comm->n_nodes > 2 ? 2 : 1);
+        bytes_per_s = graph->channels * MIN(graph->intra_bytes_per_s, inter) * 5 / 6;
+    }
+    return latency_s + (double)call->payload_bytes / bytes_per_s;
+}
+
 /* The fastest of those allowed; -1: any. FALSE: there is none. */
 static gboolean choose_among(const Comm *comm, const CommGraphs *graphs,
                              const CollectiveCall *call, int only_algorithm, int only_protocol,
@@ -89,7 +110,7 @@ static gboolean choose_among(const Comm *comm, const CommGraphs *graphs,
             TunerChoice one = tuner_predict(comm, graphs, call, algorithm, protocol);
             if (one.bytes_per_s <= 0)
                 continue;
-            double time_s = one.latency_s + (double)call->payload_bytes / one.bytes_per_s;
+            double time_s = tuner_decision_s(comm, graphs, call, &one);
             if (time_s >= best_s)
                 continue;
             best_s = time_s;

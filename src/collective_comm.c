@@ -123,12 +123,12 @@ static gboolean has_nvswitch(const Cluster *cluster)
     return cluster->nvlink_bytes_per_s > 0;
 }
 
-/* LL128 came with NCCL 2.5 (its release notes). A network that may deliver bytes out of order,
- * as the first EFA, lets Simple alone be safe. */
+/* LL128 came with NCCL 2.5 (its release notes), and plug-ins then let LL be. A network that may
+ * deliver bytes out of order, as the first EFA, lets Simple alone be safe. */
 static unsigned protocols_of(const Cluster *cluster, const NcclOptions *options)
 {
     const unsigned simple = 1u << PROTOCOL_SIMPLE, ll = 1u << PROTOCOL_LL;
-    if (options && options->before_ll128)
+    if (options && options->version > 0 && options->version < 205)
         return simple | ll;
     if (cluster->nccl.value[NCCL_ONLY_SIMPLE] > 0)
         return simple;
@@ -147,6 +147,7 @@ Comm *comm_new(const Cluster *cluster, const int *members, int n_members,
     comm->amd = cluster->cpu && strcmp(cluster->cpu, "amd") == 0;
     comm->nvswitch = has_nvswitch(cluster);
     comm->collnet = options && options->collnet;
+    comm->version = options ? options->version : 0;
     comm->protocols = protocols_of(cluster, options);
     comm->nvlink_bytes_per_s = cluster->nvlink_bytes_per_s;
     comm->nic_bytes_per_s = cluster->nic_bytes_per_s;

@@ -27,6 +27,7 @@ typedef struct {
     gboolean amd;                               /* host CPUs are AMD's */
     gboolean nvswitch;                          /* all GPUs of a node meet at switches */
     gboolean collnet;                           /* network switches reduce */
+    int version;                                /* of NCCL; 0: the newest */
     unsigned protocols;                         /* a bit each: those that NCCL may choose */
     double nvlink_bytes_per_s, nic_bytes_per_s; /* one direction; 0: none */
     double nic_latency_s;                       /* NIC to leaf */

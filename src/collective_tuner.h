@@ -46,7 +46,10 @@ gboolean tuner_can_run(const Comm *comm, const CollectiveCall *call, Algorithm a
 /* tuning.cc's prediction. */
 TunerChoice tuner_predict(const Comm *comm, const CommGraphs *graphs,
                           const CollectiveCall *call, Algorithm algorithm, Protocol protocol);
-/* The fastest by prediction, within the options. An algorithm or protocol that can't run this
+/* The prediction's time, as the communicator's release of NCCL had it. */
+double tuner_decision_s(const Comm *comm, const CommGraphs *graphs, const CollectiveCall *call,
+                        const TunerChoice *choice);
+/* The fastest by that, within the options. An algorithm or protocol that can't run this
  * call doesn't bind it. */
 TunerChoice tuner_choose(const Comm *comm, const CommGraphs *graphs, const CollectiveCall *call,
                          const NcclOptions *options);

@@ -65,6 +65,7 @@ const ExperimentKey experiment_keys[] = {
     {"nccl", "protocol", KEY_CHOICE, "auto|ll|ll128|simple", 0, 0, "auto", "of every collective"},
     {"nccl", "channels", KEY_INT_OR_AUTO, NULL, 1, 64, "auto", "channels of every collective"},
     {"nccl", "collnet", KEY_BOOL, NULL, 0, 0, "false", "the network's switches reduce (SHARP)"},
+    {"nccl", "version", KEY_STRING, NULL, 0, 0, "2.30", "NCCL release whose choice of algorithms it is, 2.4 or later"},
     {"nccl", "calibration", KEY_NAME_OR_PATH, NULL, 0, 0, "auto", "fitted constants; none: NCCL's own model"},
 
     {"ddp", "bucket_cap_mb", KEY_DOUBLE, NULL, 1e-6, 1e9, "25", "MiB of a gradient bucket"},

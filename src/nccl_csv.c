@@ -47,7 +47,7 @@ static gboolean row_read(const CsvRow *row, NcclRow *one, GError **error)
         return fail(row, error, "time_us or algbw_GBps must be there");
     one->time_s = time_us > 0 ? time_us / 1e6 : (double)one->bytes / (algbw_GBps * 1e9);
     one->program_s = nccl_program_overhead_s(row);
-    one->before_ll128 = nccl_program_before_ll128(row);
+    one->version = collective_nccl_version(csv_row_text(row, "nccl_version"));
     one->n_gpus = (int)n_gpus;
     one->gpus_per_node = (int)gpus_per_node;
     one->nic_bytes_per_s = net_GBps * 1e9;

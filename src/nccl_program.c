@@ -5,7 +5,6 @@
 
 #include "constants.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* A word of the source or note; with it, what the row must not have measured. */
@@ -29,11 +28,4 @@ double nccl_program_overhead_s(const CsvRow *row)
             (!programs[i].not_basis || strcmp(basis, programs[i].not_basis) != 0))
             return constant(programs[i].overhead);
     return 0;
-}
-
-gboolean nccl_program_before_ll128(const CsvRow *row)
-{
-    int major = 0, minor = 0;
-    return sscanf(csv_row_text(row, "nccl_version"), "%d.%d", &major, &minor) == 2 &&
-           (major < 2 || (major == 2 && minor < 5));
 }

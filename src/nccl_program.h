@@ -10,7 +10,4 @@ G_BEGIN_DECLS
  * collective; nccl-tests, which most rows are from, none. */
 double nccl_program_overhead_s(const CsvRow *row);
 
-/* Whether the row says that its NCCL was older than 2.5, which brought LL128. */
-gboolean nccl_program_before_ll128(const CsvRow *row);
-
 G_END_DECLS

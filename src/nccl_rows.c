@@ -71,7 +71,7 @@ static gboolean row_plan(NcclRow *row, const NodeType *node, GError **error)
     const CollectiveCall call = {
         .kind = row->kind, .payload_bytes = row->bytes, .averages = row->averages};
     const NcclOptions options = {
-        .algorithm = row->algorithm, .protocol = -1, .before_ll128 = row->before_ll128};
+        .algorithm = row->algorithm, .protocol = -1, .version = row->version};
     g_autoptr(CollectivePlan) plan =
         collective_plan(cluster, members, row->n_gpus, &call, &options);
     row->model = plan->model;

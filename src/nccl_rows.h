@@ -19,7 +19,8 @@ typedef struct {
     int n_gpus, gpus_per_node; /* 0: not said */
     double nic_bytes_per_s;    /* a GPU's share of its node's NICs; 0: not said */
     int algorithm;             /* -1: NCCL's choice */
-    gboolean averages, before_ll128;
+    int version;               /* of NCCL, as NcclOptions.version */
+    gboolean averages;
     char *platform;       /* node type; NULL: as the others' */
     double program_s;     /* of time_s, what the program takes that measured it */
     NcclPrediction model; /* by nccl_rows_plan() */

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#define OLDEST_NCCL 204
 #define LARGEST_MICRO_BATCH ((gint64)1 << 20)
 
 void inputs_free(Inputs *inputs)
@@ -27,6 +28,18 @@ void inputs_free(Inputs *inputs)
     g_free(inputs);
 }
 
+static gboolean nccl_version_read(const Experiment *experiment, int *version, GError **error)
+{
+    const char *text = experiment_string(experiment, "nccl.version");
+    *version = collective_nccl_version(text);
+    if (*version >= OLDEST_NCCL)
+        return TRUE;
+    g_autofree char *where = experiment_where(experiment, "nccl.version");
+    g_autofree char *quoted = error_quote(text);
+    return error_input(error, where, "must be a release from 2.4 on, such as 2.26, not %s",
+                       quoted);
+}
+
 /* The choices of nccl.algorithm and nccl.protocol are "auto" and then the enums' names in
  * order. */
 static gboolean nccl_load(Inputs *inputs, GError **error)
@@ -37,7 +50,8 @@ static gboolean nccl_load(Inputs *inputs, GError **error)
     nccl->protocol = experiment_choice(experiment, "nccl.protocol") - 1;
     nccl->channels = (int)MAX(experiment_int(experiment, "nccl.channels"), 0);
     nccl->collnet = experiment_bool(experiment, "nccl.collnet");
-    if (!nccl_calibrations_of(experiment, &inputs->calibrations, error))
+    if (!nccl_version_read(experiment, &nccl->version, error) ||
+        !nccl_calibrations_of(experiment, &inputs->calibrations, error))
         return FALSE;
     nccl->calibrations = inputs->calibrations;
     return TRUE;

@@ -13,7 +13,7 @@ typedef struct {
     CollectiveKind kind;
     gint64 n_gpus, gpus_per_node, bytes;
     double time_s, nic_GBps, program_s;
-    gboolean before_ll128;
+    int version;
 } NcclRow;
 
 /* "8x NDR400 (ib_write_bw 39.5-45.1 GB/s per HCA)": what was measured of the NICs, the middle
@@ -59,7 +59,7 @@ static gboolean nccl_row_read(const CsvRow *row, NcclRow *n, GError **error)
     if (nic_GBps > 0)
         n->nic_GBps = nic_GBps;
     n->program_s = nccl_program_overhead_s(row);
-    n->before_ll128 = nccl_program_before_ll128(row);
+    n->version = collective_nccl_version(csv_row_text(row, "nccl_version"));
     n->time_s = time_us > 0      ? time_us / 1e6
                 : algbw_GBps > 0 ? (double)n->bytes / (algbw_GBps * 1e9)
                                  : 0;
@@ -110,7 +110,7 @@ static gboolean predict_row(ValidateCase *c, const NcclRow *n, GError **error)
     g_autoptr(Inputs) inputs = validate_case_inputs(c, error);
     if (inputs == NULL)
         return FALSE;
-    inputs->nccl.before_ll128 = n->before_ll128;
+    inputs->nccl.version = n->version;
     g_autoptr(Job) job = job_of(n, cluster_n_ranks(inputs->cluster));
     g_autoptr(SimResult) result =
         sim_run(inputs->cluster, job, inputs->profile, &inputs->nccl, error);

@@ -259,6 +259,7 @@ refused 'nccl: a row cut short' 'short.log:2' nccl fit -p dgx-h100 -n x short.lo
 refused 'nccl: no such collective' 'wrong.csv:2' nccl fit -p dgx-h100 -n x wrong.csv
 refused 'nccl: no node type' 'dgx-h101' nccl fit -p dgx-h101 -n x wrong.csv
 refused 'nccl: nothing to do' 'nccl fit' nccl
+refused 'nccl: no release' 'nccl.version 2.4' run good.conf -s nccl.version=2.3
 refused 'calibration: no such name' 'nccl.calibration dgx-h300' \
     run good.conf -s nccl.calibration=dgx-h300
 refused 'calibration: a wrong member' 'wrong.json' run good.conf -s nccl.calibration=./wrong.json

@@ -146,12 +146,42 @@ START_TEST(networks_out_of_order_use_simple_alone)
     const NcclOptions any = {.algorithm = -1, .protocol = -1};
     const NcclOptions tree = {.algorithm = ALGORITHM_TREE, .protocol = -1};
     const NcclOptions ll = {.algorithm = -1, .protocol = PROTOCOL_LL};
-    const NcclOptions old = {.algorithm = ALGORITHM_RING, .protocol = -1, .before_ll128 = TRUE};
+    const NcclOptions old = {.algorithm = ALGORITHM_RING, .protocol = -1, .version = 204};
     ck_assert_int_eq(protocol_on("p4d", &any), PROTOCOL_SIMPLE);
     ck_assert_int_eq(protocol_on("p4d", &tree), PROTOCOL_SIMPLE);
     ck_assert_int_eq(protocol_on("p4d", &ll), PROTOCOL_LL);
     ck_assert_int_eq(protocol_on("p3dn", &old), PROTOCOL_LL);
     ck_assert_int_eq(protocol_on("p5", &any), PROTOCOL_LL);
+}
+END_TEST
+
+static Algorithm algorithm_by(int version, int n_nodes, gint64 payload_bytes)
+{
+    const NcclOptions options = {.algorithm = -1, .protocol = -1, .version = version};
+    g_autoptr(CollectivePlan) plan = plan_on("dgx-h100", n_nodes, payload_bytes, &options);
+    return plan->algorithm;
+}
+
+/* Where the log of NCCL 2.26.2 in dgx-h100.csv leaves trees of GPUs for those of NVSwitches:
+ * 0.5 to 1 MiB on two nodes, 2 MiB on four. Version 2.30 stays with the former for longer. */
+START_TEST(releases_choose_otherwise)
+{
+    ck_assert_int_eq(algorithm_by(226, 2, 1 << 18), ALGORITHM_TREE);
+    ck_assert_int_eq(algorithm_by(226, 2, 1 << 20), ALGORITHM_NVLS_TREE);
+    ck_assert_int_eq(algorithm_by(230, 2, 1 << 20), ALGORITHM_TREE);
+    ck_assert_int_eq(algorithm_by(226, 4, 1 << 20), ALGORITHM_TREE);
+    ck_assert_int_eq(algorithm_by(226, 4, 1 << 21), ALGORITHM_NVLS_TREE);
+    ck_assert_int_eq(algorithm_by(0, 4, 1 << 21), ALGORITHM_TREE);
+}
+END_TEST
+
+START_TEST(releases_are_read)
+{
+    ck_assert_int_eq(collective_nccl_version("2.26.2"), 226);
+    ck_assert_int_eq(collective_nccl_version("2.4"), 204);
+    static const char *const none[] = {"", "2", "2.", "x", "2.26-1", "1.3", "2.126", "2.26x"};
+    for (gsize i = 0; i < G_N_ELEMENTS(none); i++)
+        ck_assert_int_eq(collective_nccl_version(none[i]), 0);
 }
 END_TEST
 
@@ -164,6 +194,8 @@ static Suite *terms_suite(void)
     tcase_add_test(tcase, nvswitches_move_bytes_in_turns);
     tcase_add_test(tcase, loops_are_of_nccls_chunks);
     tcase_add_test(tcase, networks_out_of_order_use_simple_alone);
+    tcase_add_test(tcase, releases_choose_otherwise);
+    tcase_add_test(tcase, releases_are_read);
     suite_add_tcase(suite, tcase);
     return suite;
 }
