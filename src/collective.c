@@ -158,7 +158,8 @@ CollectivePlan *collective_plan(const Cluster *cluster, const int *members, int 
         return plan;
     }
     g_autoptr(Comm) comm = comm_new(cluster, members, n_members, options);
-    const Planner planner = {cluster, comm, tuner_graphs(comm), options};
+    g_autofree int *scores = timing_scores(cluster, comm, options);
+    const Planner planner = {cluster, comm, tuner_graphs(comm), options, scores};
     plan_fill(plan, &planner, call);
     return plan;
 }

@@ -25,18 +25,22 @@ static gboolean has_prefix_of(const char *text, char **prefixes)
     return FALSE;
 }
 
-int nccl_calibration_score(const NcclCalibration *calibration, const Cluster *cluster,
-                           const int *members, int n_members)
+/* 0: it doesn't hold; a named platform counts most. */
+static int score_of(const NcclCalibration *calibration, const Cluster *cluster,
+                    const int *members, int n_members)
 {
     int n_nodes = 0, last_node = -1, score = calibration->gpus ? 2 : 1;
+    const char *last_gpu = NULL;
     if (calibration->forced)
         return score;
     for (int i = 0; i < n_members; i++) {
         const ClusterGpu *gpu = cluster_gpu(cluster, members[i]);
-        if (calibration->gpus && !has_prefix_of(gpu->gpu, calibration->gpus))
+        if (calibration->gpus && g_strcmp0(gpu->gpu, last_gpu) != 0 &&
+            !has_prefix_of(gpu->gpu, calibration->gpus))
             return 0;
         n_nodes += gpu->node != last_node;
         last_node = gpu->node;
+        last_gpu = gpu->gpu;
     }
     if (n_nodes < calibration->min_nodes || n_nodes > calibration->max_nodes)
         return 0;
@@ -52,6 +56,16 @@ int nccl_calibration_score(const NcclCalibration *calibration, const Cluster *cl
     return score;
 }
 
+int *nccl_calibration_scores(const GPtrArray *candidates, const Cluster *cluster,
+                             const int *members, int n_members)
+{
+    guint n = candidates ? candidates->len : 0;
+    int *scores = g_new(int, n + 1);
+    for (guint i = 0; i < n; i++)
+        scores[i] = score_of(candidates->pdata[i], cluster, members, n_members);
+    return scores;
+}
+
 /* Whose rows tell of an algorithm that none has: PAT's blocks pass the connections that rings'
  * pass, by the same protocol. */
 static Algorithm rows_of(Algorithm algorithm)
@@ -64,31 +78,28 @@ typedef struct {
     const NcclCalibration *of_system, *of_algorithm;
 } Sources;
 
-static Sources sources_of(const GPtrArray *candidates, const Cluster *cluster,
-                          const int *members, int n_members, Algorithm algorithm)
+static Sources sources_of(const GPtrArray *candidates, const int *scores, Algorithm algorithm)
 {
     Sources best = {NULL, NULL};
     int system_score = 0, algorithm_score = 0;
     for (guint i = 0; candidates && i < candidates->len; i++) {
         const NcclCalibration *one = candidates->pdata[i];
-        int score = nccl_calibration_score(one, cluster, members, n_members);
-        if (score > system_score) {
-            system_score = score;
+        if (scores[i] > system_score) {
+            system_score = scores[i];
             best.of_system = one;
         }
-        if (one->has[rows_of(algorithm)] && score > algorithm_score) {
-            algorithm_score = score;
+        if (one->has[rows_of(algorithm)] && scores[i] > algorithm_score) {
+            algorithm_score = scores[i];
             best.of_algorithm = one;
         }
     }
     return best;
 }
 
-gboolean nccl_calibration_choose(const GPtrArray *candidates, const Cluster *cluster,
-                                 const int *members, int n_members, Algorithm algorithm,
-                                 NcclCalibration *terms)
+gboolean nccl_calibration_choose(const GPtrArray *candidates, const int *scores,
+                                 Algorithm algorithm, NcclCalibration *terms)
 {
-    Sources best = sources_of(candidates, cluster, members, n_members, algorithm);
+    Sources best = sources_of(candidates, scores, algorithm);
     const NcclCalibration *with = best.of_algorithm;
     Algorithm like = rows_of(algorithm);
     if (!best.of_system)
@@ -110,7 +121,8 @@ gboolean nccl_calibration_saw(const GPtrArray *candidates, const Cluster *cluste
                               const int *members, int n_members, Algorithm algorithm,
                               const char *row_id, double *held_out_frac)
 {
-    Sources best = sources_of(candidates, cluster, members, n_members, algorithm);
+    g_autofree int *scores = nccl_calibration_scores(candidates, cluster, members, n_members);
+    Sources best = sources_of(candidates, scores, algorithm);
     const NcclCalibration *both[] = {best.of_system, best.of_algorithm};
     for (gsize i = 0; i < G_N_ELEMENTS(both); i++) {
         const double *error =

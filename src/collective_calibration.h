@@ -34,16 +34,15 @@ struct _NcclCalibration {
 void nccl_calibration_free(NcclCalibration *calibration);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(NcclCalibration, nccl_calibration_free)
 
-/* How well it fits, 0: not at all; a named platform counts most. */
-int nccl_calibration_score(const NcclCalibration *calibration, const Cluster *cluster,
-                           const int *members, int n_members);
-/* What the candidates (NcclCalibration *; NULL: none) say of these members: the constants of
- * the system from the one that fits best, those of the algorithm from the best that has it.
- * Their has[algorithm]: the best one has it and is not of any system. FALSE: none holds. The
- * terms own nothing. */
-gboolean nccl_calibration_choose(const GPtrArray *candidates, const Cluster *cluster,
-                                 const int *members, int n_members, Algorithm algorithm,
-                                 NcclCalibration *terms);
+/* How well each candidate (NcclCalibration *; NULL: none) fits these members, 0: not at all. To
+ * be freed. */
+int *nccl_calibration_scores(const GPtrArray *candidates, const Cluster *cluster,
+                             const int *members, int n_members);
+/* What candidates of such scores say: the constants of the system from the one that fits best,
+ * those of the algorithm from the best that has it. Their has[algorithm]: the best one has it
+ * and is not of any system. FALSE: none holds. The terms own nothing. */
+gboolean nccl_calibration_choose(const GPtrArray *candidates, const int *scores,
+                                 Algorithm algorithm, NcclCalibration *terms);
 
 /* Whether constants that hold for such a plan were fitted on this row. *held_out_frac: how far
  * off a fit is that hasn't seen it. */

@@ -28,6 +28,12 @@ static NcclPrediction prediction_of(const Comm *comm, const ChannelGraph *graph,
     };
 }
 
+int *timing_scores(const Cluster *cluster, const Comm *comm, const NcclOptions *options)
+{
+    return nccl_calibration_scores(options ? options->calibrations : NULL, cluster,
+                                   comm->members, comm->n_ranks);
+}
+
 Timing timing_compute(const Planner *planner, const CollectiveCall *call)
 {
     const NcclOptions *options = planner->options;
@@ -41,8 +47,7 @@ Timing timing_compute(const Planner *planner, const CollectiveCall *call)
         timing.flow_s *= MAX(1, (double)graph->blocks / options->channels);
     timing.model = prediction_of(planner->comm, graph, call, choice, timing.flow_s);
     NcclCalibration terms;
-    if (nccl_calibration_choose(options ? options->calibrations : NULL, planner->cluster,
-                                planner->comm->members, planner->comm->n_ranks,
+    if (nccl_calibration_choose(options ? options->calibrations : NULL, planner->scores,
                                 choice->algorithm, &terms)) {
         timing.fitted = terms.has[choice->algorithm];
         nccl_calibration_apply(&terms, &timing.model, &timing.latency_s, &timing.flow_s);
@@ -122,7 +127,9 @@ static double first_nodes_s(const Planner *planner, const CollectiveCall *call, 
         return 0;
     g_autoptr(Comm) comm =
         comm_new(planner->cluster, whole->members, n_members, planner->options);
-    const Planner fewer = {planner->cluster, comm, tuner_graphs(comm), planner->options};
+    g_autofree int *scores = timing_scores(planner->cluster, comm, planner->options);
+    const Planner fewer = {planner->cluster, comm, tuner_graphs(comm), planner->options,
+                           scores};
     Timing timing = timing_compute(&fewer, call);
     double least = least_of_bytes_s(&fewer, *call, timing);
     return MAX(least, timing.latency_s + timing.flow_s);

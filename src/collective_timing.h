@@ -13,7 +13,11 @@ typedef struct {
     const Comm *comm;
     CommGraphs graphs;
     const NcclOptions *options; /* NULL: none */
+    const int *scores;          /* of the options' calibrations */
 } Planner;
+
+/* To be freed. */
+int *timing_scores(const Cluster *cluster, const Comm *comm, const NcclOptions *options);
 
 typedef struct {
     TunerChoice choice;
