@@ -84,6 +84,8 @@ static const struct {
     {"n_gpus = 8\n", "", "lacks the key 'n_gpus'"},
     {"n_gpus = 8", "[node]", "[node]"},
     {"= 100e9", "= nan", "nvlink_bytes_per_s must be a number"},
+    {"leaf_ports", "nccl_only_simple = 0.5\nleaf_ports",
+     "nccl_only_simple must be a whole number from 0 to 1"},
     {"= 100e9", "= -1", "nvlink_bytes_per_s must be a number"},
     {"= 100e9", "= 0", "nvlink_bytes_per_s must be a number"},
     {"= 100e9", "= 1e400", "nvlink_bytes_per_s must be a number"},

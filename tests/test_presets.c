@@ -96,6 +96,9 @@ START_TEST(every_type_gives_its_facts_to_collectives)
     ck_assert_double_eq_tol(cluster->nic_bytes_per_s,
                             n_together * node->nic_bytes_per_s * node->nic_efficiency_frac, 1);
     ck_assert_str_eq(cluster->cpu, node->cpu);
+    for (int i = 0; i < N_NCCL_PLUGIN_FACTS; i++)
+        ck_assert_msg(cluster->nccl.value[i] == node->nccl.value[i], "%s: %s", node->name,
+                      nccl_plugin_keys[i].name);
     ck_assert(cluster->has_engine_links);
     ck_assert_int_eq(cluster->node_rings->len, 2);
     ck_assert_int_eq(*(char *)g_ptr_array_index(cluster->node_rings, 1) != '\0',
