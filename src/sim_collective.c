@@ -31,7 +31,8 @@ static int player_start(SimPlayer *player, sg_comm_t *comms, int *n_in)
     for (guint i = 0; i < player->out->len; i++) {
         SimHop *hop = g_ptr_array_index(player->out, i);
         if (hop->wire_bytes[plan] > 0)
-            comms[n++] = sim_network_send(hop->mailbox, hop, hop->wire_bytes[plan]);
+            comms[n++] = sim_network_send(player->conductor->network, hop->mailbox, hop,
+                                          hop->wire_bytes[plan]);
     }
     return n;
 }
@@ -175,14 +176,22 @@ static void conductor_route(SimConductor *conductor)
     }
 }
 
+static gboolean link_varies(const SimConductor *conductor, int link)
+{
+    const SimReplay *replay = conductor->replay;
+    const SimLink *one = &g_array_index(conductor->network->links, SimLink, link);
+    return replay->whole || g_hash_table_contains(replay->varying, sg_link_get_name(one->link));
+}
+
 /* Groups whose flows meet on a link are not alone; owner: by link, who crosses it. */
 static void owners_note(SimConductor *conductor, SimConductor **owner)
 {
     for (guint i = 0; i < conductor->links->len; i++) {
         int link = g_array_index(conductor->links, int, i);
         SimConductor **other = &owner[link];
-        if (!sg_link_is_shared(g_array_index(conductor->network->links, SimLink, link).link))
-            conductor->is_alone = FALSE; /* each flow gets all of it */
+        if (!sg_link_is_shared(g_array_index(conductor->network->links, SimLink, link).link) ||
+            link_varies(conductor, link))
+            conductor->is_alone = FALSE; /* each flow gets all of it, or not always the same */
         if (*other)
             (*other)->is_alone = conductor->is_alone = FALSE;
         *other = conductor;

@@ -5,10 +5,16 @@
 
 #include <string.h>
 
-/* SimGrid's attributes of hosts and links that change over time; <trace_connect> gives them to
- * one by name. */
-static const char *const varying_attributes[] = {"speed_file", "state_file", "bandwidth_file",
-                                                 "latency_file", "availability_file"};
+/* SimGrid's attributes that change over time, of elements that make one host or link of that
+ * name. */
+static const struct {
+    const char *element, *attribute;
+} varying_attributes[] = {
+    {"host", "speed_file"},
+    {"host", "availability_file"},
+    {"link", "bandwidth_file"},
+    {"link", "latency_file"},
+};
 
 typedef struct {
     const SimReplay *replay;
@@ -18,31 +24,63 @@ typedef struct {
     int *group_of[MAX_COMMUNICATORS]; /* by rank: index of its group; -1: none */
 } Refinement;
 
+typedef struct {
+    GHashTable *names;
+    gboolean any; /* <trace_connect> gives profiles by name, a <cluster> makes many hosts */
+} Varying;
+
+static const char *value_of(const char *attribute, const char **names, const char **values)
+{
+    for (; *names; names++, values++)
+        if (g_str_equal(*names, attribute))
+            return *values;
+    return NULL;
+}
+
+static gboolean is_known_to_vary(const char *element, const char *attribute)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(varying_attributes); i++)
+        if (g_str_equal(element, varying_attributes[i].element) &&
+            g_str_equal(attribute, varying_attributes[i].attribute))
+            return TRUE;
+    return FALSE;
+}
+
 static void element_begins(GMarkupParseContext *context, const char *element,
-                           const char **names, const char **values, gpointer varies,
+                           const char **names, const char **values, gpointer data,
                            GError **error)
 {
-    (void)context, (void)values, (void)error;
-    if (g_str_equal(element, "trace_connect"))
-        *(gboolean *)varies = TRUE;
-    for (gsize i = 0; i < G_N_ELEMENTS(varying_attributes); i++)
-        if (g_strv_contains(names, varying_attributes[i]))
-            *(gboolean *)varies = TRUE;
+    (void)context, (void)error;
+    Varying *varying = data;
+    const char *id = value_of("id", names, values);
+    varying->any |= g_str_equal(element, "trace_connect");
+    for (const char **name = names; *name; name++) {
+        if (!g_str_has_suffix(*name, "_file"))
+            continue;
+        varying->any |= id == NULL || !is_known_to_vary(element, *name);
+        if (id == NULL)
+            continue;
+        g_hash_table_add(varying->names, g_strdup(id));
+        g_hash_table_add(varying->names, g_strconcat(id, "_UP", NULL)); /* SPLITDUPLEX */
+        g_hash_table_add(varying->names, g_strconcat(id, "_DOWN", NULL));
+    }
 }
 
 /* What GMarkup can't read, a document type of its own or another encoding, may hold anything.
  */
-gboolean sim_fold_platform_varies(const Cluster *cluster)
+GHashTable *sim_fold_varying(const Cluster *cluster)
 {
     static const GMarkupParser parser = {.start_element = element_begins};
-    gboolean varies = FALSE;
+    g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    Varying varying = {.names = names};
     gsize length;
     g_autofree char *xml = NULL;
     g_autoptr(GMarkupParseContext) context =
-        g_markup_parse_context_new(&parser, G_MARKUP_DEFAULT_FLAGS, &varies, NULL);
-    return !g_file_get_contents(cluster->xml_file, &xml, &length, NULL) ||
-           !g_markup_parse_context_parse(context, xml, (gssize)length, NULL) ||
-           !g_markup_parse_context_end_parse(context, NULL) || varies;
+        g_markup_parse_context_new(&parser, G_MARKUP_DEFAULT_FLAGS, &varying, NULL);
+    gboolean is_read = g_file_get_contents(cluster->xml_file, &xml, &length, NULL) &&
+                       g_markup_parse_context_parse(context, xml, (gssize)length, NULL) &&
+                       g_markup_parse_context_end_parse(context, NULL);
+    return is_read && !varying.any ? g_steal_pointer(&names) : NULL;
 }
 
 /* Colours are numbered by first use; takes the key. */
@@ -71,7 +109,8 @@ static const SimGroup *group_at(const Refinement *refinement, int g)
 static char *rank_key_first(const Refinement *refinement, int rank)
 {
     const SimReplay *replay = refinement->replay;
-    if (replay->whole)
+    const char *host = cluster_gpu(replay->cluster, rank)->gpu_host;
+    if (replay->whole || (host && g_hash_table_contains(replay->varying, host)))
         return g_strdup_printf("rank %d", rank);
     return g_strdup_printf("%d %a", replay->job->program_of_rank[rank],
                            cluster_gpu(replay->cluster, rank)->speed);

@@ -24,8 +24,8 @@ SimFold *sim_fold_new(const SimReplay *replay, const GPtrArray *behaviours);
 void sim_fold_free(SimFold *fold);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SimFold, sim_fold_free)
 
-/* Whether the platform's file lets speeds or bandwidths change while time passes, by profiles
- * that SimGrid reads: then nothing repeats itself. */
-gboolean sim_fold_platform_varies(const Cluster *cluster);
+/* Names of the hosts and links whose speed or bandwidth changes while time passes, by profiles
+ * that SimGrid reads: what depends on them doesn't repeat itself. NULL: it may be any. */
+GHashTable *sim_fold_varying(const Cluster *cluster);
 
 G_END_DECLS

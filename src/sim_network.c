@@ -7,7 +7,8 @@
 #include <xbt/dynar.h>
 
 /* SimGrid counts whole bytes. In units this much smaller, a flow's time is right to 1e-9 from a
- * kilobyte on. */
+ * kilobyte on. Where links change by profiles, SimGrid sets bandwidths that these have, in
+ * bytes. */
 #define UNITS_PER_BYTE 1048576.0
 
 static void hosts_index(SimNetwork *network)
@@ -27,13 +28,22 @@ static double bandwidth_of(const Cluster *cluster, sg_link_t link)
     return sg_link_get_bandwidth(link) * (scaled ? cluster->internode_scale : 1);
 }
 
-SimNetwork *sim_network_open(const Cluster *cluster)
+static gboolean may_vary(sg_link_t *links, size_t n_links, const GHashTable *varying)
+{
+    gboolean may = varying == NULL;
+    for (size_t i = 0; i < n_links && !may; i++)
+        may = g_hash_table_contains((GHashTable *)varying, sg_link_get_name(links[i]));
+    return may;
+}
+
+SimNetwork *sim_network_open(const Cluster *cluster, const GHashTable *varying)
 {
     SimNetwork *network = g_new0(SimNetwork, 1);
     sg_link_t *links = sg_link_list();
     network->links = g_array_new(FALSE, TRUE, sizeof(SimLink));
     network->index = g_hash_table_new(NULL, NULL);
     size_t n_links = sg_link_count();
+    network->units_per_byte = may_vary(links, n_links, varying) ? 1 : UNITS_PER_BYTE;
     for (size_t i = 0; i < n_links; i++) {
         /* SimGrid's own, of which the platform says nothing. */
         if (strcmp(sg_link_get_name(links[i]), "__loopback__") == 0)
@@ -44,7 +54,7 @@ SimNetwork *sim_network_open(const Cluster *cluster)
             .bandwidth_bytes_per_s = bandwidth_of(cluster, links[i]),
         };
         sg_link_set_latency(link.link, 0);
-        sg_link_set_bandwidth(link.link, link.bandwidth_bytes_per_s * UNITS_PER_BYTE);
+        sg_link_set_bandwidth(link.link, link.bandwidth_bytes_per_s * network->units_per_byte);
         g_array_append_val(network->links, link);
         g_hash_table_insert(network->index, link.link,
                             GINT_TO_POINTER((int)network->links->len));
@@ -84,12 +94,12 @@ gboolean sim_network_route(const SimNetwork *network, SimRoute *route)
 }
 
 /* A link that nothing flows over keeps its limit, which is most often the next one's too. */
-static void engine_limit(SimLink *link)
+static void engine_limit(const SimNetwork *network, SimLink *link)
 {
     if (link->n_engaged == 0 || link->engaged_bytes_per_s == link->limit_bytes_per_s)
         return;
     link->limit_bytes_per_s = link->engaged_bytes_per_s;
-    sg_link_set_bandwidth(link->link, link->limit_bytes_per_s * UNITS_PER_BYTE);
+    sg_link_set_bandwidth(link->link, link->limit_bytes_per_s * network->units_per_byte);
 }
 
 void sim_network_engage(const SimNetwork *network, int index, double ceiling_bytes_per_s)
@@ -97,7 +107,7 @@ void sim_network_engage(const SimNetwork *network, int index, double ceiling_byt
     SimLink *link = &g_array_index(network->links, SimLink, index);
     link->n_engaged++;
     link->engaged_bytes_per_s += ceiling_bytes_per_s;
-    engine_limit(link);
+    engine_limit(network, link);
 }
 
 void sim_network_disengage(const SimNetwork *network, int index, double ceiling_bytes_per_s)
@@ -106,10 +116,11 @@ void sim_network_disengage(const SimNetwork *network, int index, double ceiling_
     link->n_engaged--;
     link->engaged_bytes_per_s =
         link->n_engaged > 0 ? link->engaged_bytes_per_s - ceiling_bytes_per_s : 0;
-    engine_limit(link);
+    engine_limit(network, link);
 }
 
-sg_comm_t sim_network_send(sg_mailbox_t mailbox, void *payload, double bytes)
+sg_comm_t sim_network_send(const SimNetwork *network, sg_mailbox_t mailbox, void *payload,
+                           double bytes)
 {
-    return sg_mailbox_put_async(mailbox, payload, (long)(bytes * UNITS_PER_BYTE));
+    return sg_mailbox_put_async(mailbox, payload, (long)(bytes * network->units_per_byte));
 }

@@ -28,6 +28,7 @@ typedef struct {
     GArray *links;     /* SimLink */
     GHashTable *index; /* sg_link_t → index + 1 */
     GHashTable *hosts; /* name → sg_host_t: sg_host_by_name() asks one zone after the other */
+    double units_per_byte; /* of bandwidths and flows, as SimGrid has them */
 } SimNetwork;
 
 typedef struct {
@@ -36,9 +37,9 @@ typedef struct {
     int *links; /* indices of SimNetwork.links; engine links last */
 } SimRoute;
 
-/* Reads the links and takes away their latency: what latency there is, collectives sleep, and
- * SimGrid would share a link in inverse proportion to it. */
-SimNetwork *sim_network_open(const Cluster *cluster);
+/* `varying` as of SimReplay. Reads the links and takes away their latency: what latency there
+ * is, collectives sleep, and SimGrid would share a link in inverse proportion to it. */
+SimNetwork *sim_network_open(const Cluster *cluster, const GHashTable *varying);
 
 sg_host_t sim_network_host(const SimNetwork *network, const char *name);
 
@@ -53,6 +54,7 @@ void sim_network_engage(const SimNetwork *network, int index, double ceiling_byt
 void sim_network_disengage(const SimNetwork *network, int index, double ceiling_bytes_per_s);
 
 /* Starts a flow from the actor's host to that of whoever receives. */
-sg_comm_t sim_network_send(sg_mailbox_t mailbox, void *payload, double bytes);
+sg_comm_t sim_network_send(const SimNetwork *network, sg_mailbox_t mailbox, void *payload,
+                           double bytes);
 
 G_END_DECLS

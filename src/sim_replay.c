@@ -191,7 +191,7 @@ void sim_replay_run(void *data)
     sg_cfg_set_int("contexts/stack-size", STACK_KIB);
     sg_cfg_set_double("surf/precision", TIMING_PRECISION_S);
     replay->outcome->progress = SIM_STARTING;
-    world.network = sim_network_open(replay->cluster);
+    world.network = sim_network_open(replay->cluster, replay->varying);
     sg_actor_t starter = sg_actor_init(
         "starter", sim_network_host(world.network, cluster_gpu(replay->cluster, 0)->gpu_host));
     sg_actor_set_data(starter, &world);

@@ -39,7 +39,9 @@ typedef struct {
     const Cluster *cluster;
     const Job *job;
     SimInterference interference;
-    gboolean whole;      /* no short cuts */
+    gboolean whole; /* no short cuts */
+    GHashTable
+        *varying; /* names of hosts and links that change while time passes; whole: any */
     GPtrArray *programs; /* SimProgram *, one for each of the job's */
     GPtrArray *groups;   /* SimGroup *, by communicator; those with collectives */
     int n_steps;

@@ -37,6 +37,7 @@ static size_t plan_link_bytes(const SimReplay *replay)
 static void replay_free(SimReplay *replay)
 {
     g_ptr_array_unref(replay->programs);
+    g_clear_pointer(&replay->varying, g_hash_table_unref);
     g_clear_pointer(&replay->groups, g_ptr_array_unref);
     timeline_free(replay->timeline);
     if (replay->outcome != MAP_FAILED)
@@ -243,7 +244,8 @@ SimResult *sim_run(const Cluster *cluster, const Job *job, const Profile *profil
 {
     g_autoptr(SimReplay) replay = replay_new(cluster, job);
     replay->interference = sim_interference_of(profile, job);
-    replay->whole = sim_fold_platform_varies(cluster);
+    replay->varying = sim_fold_varying(cluster);
+    replay->whole = replay->varying == NULL;
     return replay_simulate(replay, nccl, error);
 }
 
@@ -252,6 +254,7 @@ SimResult *sim_run_whole(const Cluster *cluster, const Job *job, const Profile *
 {
     g_autoptr(SimReplay) replay = replay_new(cluster, job);
     replay->interference = sim_interference_of(profile, job);
+    replay->varying = sim_fold_varying(cluster);
     replay->whole = TRUE;
     return replay_simulate(replay, nccl, error);
 }

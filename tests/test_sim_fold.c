@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Short cuts of a replay against the replay without: random jobs give the same times either
  * way. */
+#include "clusters.h"
 #include "random_job.h"
 #include "scratch.h"
 #include "sim_fold.h"
@@ -97,16 +98,82 @@ START_TEST(speed_tells_ranks_apart)
 }
 END_TEST
 
+/* h100_cluster() with a profile of time at one of its elements. */
+static Cluster *varied_cluster(const char *element, const char *attribute, const char *profile)
+{
+    g_autoptr(Cluster) plain = h100_cluster(2, 8);
+    g_autofree char *xml = NULL;
+    g_autofree char *trace = scratch_write("trace.txt", profile);
+    g_autoptr(GError) error = NULL;
+    ck_assert(g_file_get_contents(plain->xml_file, &xml, NULL, NULL));
+    g_auto(GStrv) parts = g_strsplit(xml, element, 2);
+    ck_assert_uint_eq(g_strv_length(parts), 2);
+    g_autofree char *varied =
+        g_strdup_printf("%s%s %s=\"trace.txt\"%s", parts[0], element, attribute, parts[1]);
+    g_autofree char *file = scratch_write("varied.xml", varied);
+    Cluster *cluster = platform_read(file, NULL, &error);
+    ck_assert_msg(cluster != NULL, "%s", error ? error->message : "");
+    return cluster;
+}
+
+static const struct {
+    const char *element, *attribute, *profile;
+} variations[] = {
+    {"<host id=\"node-0000-gpu-3\"", "speed_file", "PERIODICITY 0.01\n0 1\n0.004 0.5\n"},
+    {"<link id=\"nic:node-0001-nic-2-up\"", "bandwidth_file",
+     "PERIODICITY 0.01\n0 48.5e9\n0.004 10e9\n"},
+    {"<link id=\"nvlink:node-0000-gpu-0-up\"", "bandwidth_file",
+     "PERIODICITY 0.01\n0 450e9\n0.004 50e9\n"},
+};
+
+/* What a profile doesn't reach is still folded, and that changes nothing; what it reaches is
+ * slower than without it. */
+START_TEST(what_varies_is_as_if_nothing_were_folded)
+{
+    g_autoptr(Cluster) cluster = varied_cluster(
+        variations[_i].element, variations[_i].attribute, variations[_i].profile);
+    g_autoptr(Cluster) steady = h100_cluster(2, 8);
+    g_autoptr(Job) job = random_job(2, 16, 0, 3);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(SimResult) folded = run_beside(cluster, job, &automatic);
+    g_autoptr(SimResult) whole = sim_run_whole(cluster, job, &sms_132, &automatic, &error);
+    g_autoptr(SimResult) without = run_beside(steady, job, &automatic);
+
+    ck_assert_msg(whole != NULL, "%s", error ? error->message : "");
+    assert_equal_times(folded->timeline, whole->timeline, job);
+    assert_equal_links(folded->links, whole->links);
+    ck_assert_double_gt(folded->timeline->step_time_s, 1.001 * without->timeline->step_time_s);
+    ck_assert_double_lt(folded->timeline->step_time_s, 10 * without->timeline->step_time_s);
+}
+END_TEST
+
+/* A profile that says again and again what the link says of itself changes nothing. */
+START_TEST(a_profile_of_one_bandwidth_is_none)
+{
+    g_autoptr(Cluster) cluster =
+        varied_cluster("<link id=\"nic:node-0001-nic-2-up\"", "bandwidth_file",
+                       "PERIODICITY 0.001\n0.0005 48500000000\n");
+    g_autoptr(Cluster) steady = h100_cluster(2, 8);
+    g_autoptr(Job) job = random_job(2, 16, 0, 3);
+    g_autoptr(SimResult) varied = run_beside(cluster, job, &automatic);
+    g_autoptr(SimResult) without = run_beside(steady, job, &automatic);
+    ck_assert_double_eq_tol(varied->timeline->step_time_s, without->timeline->step_time_s,
+                            1e-6 * without->timeline->step_time_s);
+}
+END_TEST
+
 static const struct {
     const char *what;
-    gboolean varies;
+    int n_varying; /* names, a link's with those that SPLITDUPLEX makes; -1: any */
 } platforms[] = {
-    {"<host id=\"a\" speed=\"1Gf\"/>", FALSE},
-    {"<!-- no speed_file --><host id=\"bandwidth_file\" speed=\"1Gf\"/>", FALSE},
-    {"<host id=\"a\" speed=\"1Gf\" speed_file=\"a.txt\"/>", TRUE},
-    {"<link id=\"a\" bandwidth_file = 'a.txt'/>", TRUE},
-    {"<trace id=\"t\">0 1</trace><trace_connect trace=\"t\" element=\"a\"/>", TRUE},
-    {"<host id=\"a\">", TRUE}, /* not to be read: no short cuts */
+    {"<host id=\"a\" speed=\"1Gf\"/>", 0},
+    {"<!-- no speed_file --><host id=\"bandwidth_file\" speed=\"1Gf\"/>", 0},
+    {"<host id=\"a\" speed=\"1Gf\" speed_file=\"a.txt\"/>", 3},
+    {"<link id=\"a\" bandwidth_file = 'a.txt'/>", 3},
+    {"<host id=\"a\" speed=\"1Gf\" state_file=\"a.txt\"/>", -1},
+    {"<peer id=\"a\" speed=\"1Gf\" availability_file=\"a.txt\"/>", -1},
+    {"<trace id=\"t\">0 1</trace><trace_connect trace=\"t\" element=\"a\"/>", -1},
+    {"<host id=\"a\">", -1}, /* not to be read: no short cuts */
 };
 
 /* What a platform's file says of time is in its attributes, not in names or comments. */
@@ -118,7 +185,8 @@ START_TEST(profiles_of_time_make_a_platform_vary)
         platforms[_i].what);
     g_autofree char *file = scratch_write("platform.xml", xml);
     g_autoptr(Cluster) cluster = cluster_new("test", file);
-    ck_assert_int_eq(sim_fold_platform_varies(cluster), platforms[_i].varies);
+    g_autoptr(GHashTable) varying = sim_fold_varying(cluster);
+    ck_assert_int_eq(varying ? (int)g_hash_table_size(varying) : -1, platforms[_i].n_varying);
 }
 END_TEST
 
@@ -129,6 +197,10 @@ int main(void)
     tcase_add_checked_fixture(files, scratch_set_up, scratch_tear_down);
     tcase_add_loop_test(files, profiles_of_time_make_a_platform_vary, 0,
                         G_N_ELEMENTS(platforms));
+    tcase_add_loop_test(files, what_varies_is_as_if_nothing_were_folded, 0,
+                        G_N_ELEMENTS(variations));
+    tcase_add_test(files, a_profile_of_one_bandwidth_is_none);
+    tcase_set_timeout(files, 60);
     suite_add_tcase(suite, files);
     TCase *tcase = tcase_create("fold");
     tcase_set_timeout(tcase, 60);
