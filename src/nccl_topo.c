@@ -77,6 +77,13 @@ static gboolean gpus_check(const char *file, const Topo *topo, GError **error)
     const TopoGpu *first = gpu_at(topo, 0);
     for (guint i = 1; i < topo->gpus->len; i++) {
         const TopoGpu *gpu = gpu_at(topo, i);
+        if (gpu->dev == gpu_at(topo, i - 1)->dev)
+            return error_input(error, file,
+                               "GPU %d is there twice (lines %d and %d): a topology of several "
+                               "machines, as NVLink between them makes NCCL write, is not "
+                               "modelled",
+                               gpu->dev, MIN(gpu->line, gpu_at(topo, i - 1)->line),
+                               MAX(gpu->line, gpu_at(topo, i - 1)->line));
         if (gpu->sm != first->sm || strcmp(gpu->device, first->device) != 0)
             return error_input(error, file, "GPU %d (line %d) is of another kind than GPU %d",
                                gpu->dev, gpu->line, first->dev);

@@ -170,6 +170,8 @@ static const struct {
      "line 4", "--gpu"},
     {ONE_GPU "<pci device=\"0x2330\">\n<gpu dev=\"1\" sm=\"80\"/></pci></cpu></system>",
      "line 7", "another kind"},
+    {ONE_GPU "<pci device=\"0x2330\">\n<gpu dev=\"0\" sm=\"90\"/></pci></cpu></system>",
+     "lines 4 and 7", "GPU 0 is there twice"},
 };
 
 START_TEST(a_broken_file_is_refused)
