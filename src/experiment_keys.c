@@ -61,7 +61,7 @@ const ExperimentKey experiment_keys[] = {
     {"gpu", "profile", KEY_NAME_OR_PATH, NULL, 0, 0, NULL, "kernel times of every GPU (default: of each kind of GPU in the platform its own)"},
     {"gpu", "overlay", KEY_PATH, NULL, 0, 0, NULL, "profile or PyTorch trace whose kernels win over gpu.profile's"},
 
-    {"nccl", "algorithm", KEY_CHOICE, ALGORITHMS, 0, 0, "auto", "of collectives that it can run"},
+    {"nccl", "algorithm", KEY_CHOICE, ALGORITHMS, 0, 0, "auto", "of collectives that it can run; of others a warning"},
     {"nccl", "protocol", KEY_CHOICE, "auto|ll|ll128|simple", 0, 0, "auto", "of every collective"},
     {"nccl", "channels", KEY_INT_OR_AUTO, NULL, 1, 64, "auto", "channels of every collective"},
     {"nccl", "collnet", KEY_BOOL, NULL, 0, 0, "false", "the network's switches reduce (SHARP)"},

@@ -91,13 +91,13 @@ static void print_hidden(const Result *result, FILE *out)
     report_grid_print(grid, 0, out);
 }
 
-/* "12.1 GB/s a NIC, 0.25 times today's"; a platform may not say what a NIC has. */
+/* "12.1 GB/s of payload a NIC, 0.25 times today's"; a platform may not say what a NIC has. */
 static char *bandwidth_amount(const BandwidthSearch *search)
 {
     double bytes_per_s = search->scale * search->today_bytes_per_s;
     return search->today_bytes_per_s > 0
-               ? g_strdup_printf("%.3g GB/s a NIC (%.3g times today's)", bytes_per_s / GB,
-                                 search->scale)
+               ? g_strdup_printf("%.3g GB/s of payload a NIC (%.3g times today's)",
+                                 bytes_per_s / GB, search->scale)
                : g_strdup_printf("%.3g times today's", search->scale);
 }
 

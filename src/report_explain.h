@@ -10,7 +10,7 @@ G_BEGIN_DECLS
 void report_explain_print(const Result *result, FILE *out);
 json_t *report_explain_object(const Result *result);
 
-/* "12.1 GB/s a NIC (0.25 times today's) would do". */
+/* "12.1 GB/s of payload a NIC (0.25 times today's) would do". */
 char *report_bandwidth_text(const BandwidthSearch *search);
 
 G_END_DECLS
