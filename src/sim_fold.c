@@ -3,6 +3,8 @@
  * ones by the colours of whom they meet, until that tells no more of them apart. */
 #include "sim_fold.h"
 
+#include "error.h"
+
 #include <string.h>
 
 /* SimGrid's attributes that change over time, of elements that make one host or link of that
@@ -24,7 +26,12 @@ typedef struct {
     int *group_of[MAX_COMMUNICATORS]; /* by rank: index of its group; -1: none */
 } Refinement;
 
+/* SimGrid would share links by their latency, and ends what runs where something fails. */
+static const char *const refused_attributes[] = {"state_file", "latency_file"};
+static const char *const refused_kinds[] = {"HOST_AVAIL", "LINK_AVAIL", "LATENCY"};
+
 typedef struct {
+    const char *file;
     GHashTable *names;
     gboolean any; /* <trace_connect> gives profiles by name, a <cluster> makes many hosts */
 } Varying;
@@ -46,17 +53,39 @@ static gboolean is_known_to_vary(const char *element, const char *attribute)
     return FALSE;
 }
 
+static void refuse(GMarkupParseContext *context, const Varying *varying, const char *what,
+                   const char *id, GError **error)
+{
+    int line;
+    if (*error)
+        return;
+    g_markup_parse_context_get_position(context, &line, NULL);
+    g_autofree char *quoted = error_quote(id ? id : "");
+    g_set_error(
+        error, ZEROSIM_ERROR, ERROR_UNMODELLED,
+        "%s:%d: %s of %s is not modelled: only speeds and bandwidths may change over time",
+        varying->file, line, what, quoted);
+}
+
 static void element_begins(GMarkupParseContext *context, const char *element,
                            const char **names, const char **values, gpointer data,
                            GError **error)
 {
-    (void)context, (void)error;
     Varying *varying = data;
     const char *id = value_of("id", names, values);
-    varying->any |= g_str_equal(element, "trace_connect");
+    if (g_str_equal(element, "trace_connect")) {
+        const char *kind = value_of("kind", names, values);
+        varying->any = TRUE;
+        for (gsize i = 0; kind && i < G_N_ELEMENTS(refused_kinds); i++)
+            if (g_str_equal(kind, refused_kinds[i]))
+                refuse(context, varying, kind, value_of("element", names, values), error);
+    }
     for (const char **name = names; *name; name++) {
         if (!g_str_has_suffix(*name, "_file"))
             continue;
+        for (gsize i = 0; i < G_N_ELEMENTS(refused_attributes); i++)
+            if (g_str_equal(*name, refused_attributes[i]))
+                refuse(context, varying, *name, id, error);
         varying->any |= id == NULL || !is_known_to_vary(element, *name);
         if (id == NULL)
             continue;
@@ -68,19 +97,24 @@ static void element_begins(GMarkupParseContext *context, const char *element,
 
 /* What GMarkup can't read, a document type of its own or another encoding, may hold anything.
  */
-GHashTable *sim_fold_varying(const Cluster *cluster)
+gboolean sim_fold_varying(const Cluster *cluster, GHashTable **found, GError **error)
 {
     static const GMarkupParser parser = {.start_element = element_begins};
     g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    Varying varying = {.names = names};
+    g_autoptr(GError) cause = NULL;
+    Varying varying = {.file = cluster->xml_file, .names = names};
     gsize length;
     g_autofree char *xml = NULL;
     g_autoptr(GMarkupParseContext) context =
         g_markup_parse_context_new(&parser, G_MARKUP_DEFAULT_FLAGS, &varying, NULL);
     gboolean is_read = g_file_get_contents(cluster->xml_file, &xml, &length, NULL) &&
-                       g_markup_parse_context_parse(context, xml, (gssize)length, NULL) &&
-                       g_markup_parse_context_end_parse(context, NULL);
-    return is_read && !varying.any ? g_steal_pointer(&names) : NULL;
+                       g_markup_parse_context_parse(context, xml, (gssize)length, &cause) &&
+                       g_markup_parse_context_end_parse(context, &cause);
+    *found = is_read && !varying.any ? g_steal_pointer(&names) : NULL;
+    if (!cause || cause->domain != ZEROSIM_ERROR)
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return FALSE;
 }
 
 /* Colours are numbered by first use; takes the key. */

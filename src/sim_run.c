@@ -244,7 +244,8 @@ SimResult *sim_run(const Cluster *cluster, const Job *job, const Profile *profil
 {
     g_autoptr(SimReplay) replay = replay_new(cluster, job);
     replay->interference = sim_interference_of(profile, job);
-    replay->varying = sim_fold_varying(cluster);
+    if (!sim_fold_varying(cluster, &replay->varying, error))
+        return NULL;
     replay->whole = replay->varying == NULL;
     return replay_simulate(replay, nccl, error);
 }
@@ -254,7 +255,8 @@ SimResult *sim_run_whole(const Cluster *cluster, const Job *job, const Profile *
 {
     g_autoptr(SimReplay) replay = replay_new(cluster, job);
     replay->interference = sim_interference_of(profile, job);
-    replay->varying = sim_fold_varying(cluster);
+    if (!sim_fold_varying(cluster, &replay->varying, error))
+        return NULL;
     replay->whole = TRUE;
     return replay_simulate(replay, nccl, error);
 }

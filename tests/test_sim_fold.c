@@ -170,7 +170,6 @@ static const struct {
     {"<!-- no speed_file --><host id=\"bandwidth_file\" speed=\"1Gf\"/>", 0},
     {"<host id=\"a\" speed=\"1Gf\" speed_file=\"a.txt\"/>", 3},
     {"<link id=\"a\" bandwidth_file = 'a.txt'/>", 3},
-    {"<host id=\"a\" speed=\"1Gf\" state_file=\"a.txt\"/>", -1},
     {"<peer id=\"a\" speed=\"1Gf\" availability_file=\"a.txt\"/>", -1},
     {"<trace id=\"t\">0 1</trace><trace_connect trace=\"t\" element=\"a\"/>", -1},
     {"<host id=\"a\">", -1}, /* not to be read: no short cuts */
@@ -185,8 +184,29 @@ START_TEST(profiles_of_time_make_a_platform_vary)
         platforms[_i].what);
     g_autofree char *file = scratch_write("platform.xml", xml);
     g_autoptr(Cluster) cluster = cluster_new("test", file);
-    g_autoptr(GHashTable) varying = sim_fold_varying(cluster);
+    g_autoptr(GHashTable) varying = NULL;
+    ck_assert(sim_fold_varying(cluster, &varying, NULL));
     ck_assert_int_eq(varying ? (int)g_hash_table_size(varying) : -1, platforms[_i].n_varying);
+}
+END_TEST
+
+static const struct {
+    const char *element, *attribute;
+} refused[] = {
+    {"<host id=\"node-0000-gpu-3\"", "state_file"},
+    {"<link id=\"nic:node-0001-nic-2-up\"", "state_file"},
+    {"<link id=\"nic:node-0001-nic-2-up\"", "latency_file"},
+};
+
+/* SimGrid would run on without what failed, and share links by latency. */
+START_TEST(failures_and_latencies_over_time_are_refused)
+{
+    g_autoptr(Cluster) cluster =
+        varied_cluster(refused[_i].element, refused[_i].attribute, "0 1\n");
+    g_autoptr(Job) job = random_job(2, 16, 0, 1);
+    g_autoptr(GError) error = run_to_failure(cluster, job, ERROR_UNMODELLED);
+    ck_assert_ptr_nonnull(strstr(error->message, refused[_i].attribute));
+    ck_assert_ptr_nonnull(strstr(error->message, "varied.xml:"));
 }
 END_TEST
 
@@ -199,6 +219,8 @@ int main(void)
                         G_N_ELEMENTS(platforms));
     tcase_add_loop_test(files, what_varies_is_as_if_nothing_were_folded, 0,
                         G_N_ELEMENTS(variations));
+    tcase_add_loop_test(files, failures_and_latencies_over_time_are_refused, 0,
+                        G_N_ELEMENTS(refused));
     tcase_add_test(files, a_profile_of_one_bandwidth_is_none);
     tcase_set_timeout(files, 60);
     suite_add_tcase(suite, files);
