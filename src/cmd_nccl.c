@@ -13,6 +13,9 @@
     "         zerosim run workloads/llama-2-7b-dgx-h100.conf -s "                              \
     "nccl.calibration=ours.json\n\n"
 
+/* Sound logs are fitted to 2 to 9 %. */
+#define UNLIKELY_ERROR_FRAC 0.3
+
 typedef struct {
     char *platform, *name, *output, *collective, *gpus, *only_on;
     char **files;
@@ -123,6 +126,32 @@ static void print_fit(const NcclFit *fit, const GArray *rows)
     nccl_write_table(fit->calibration, rows, stdout);
 }
 
+/* "h100-sxm5-80gb" is an "NVIDIA H100 80GB HBM3". */
+static gboolean is_of_chip(const char *gpu, const NodeType *node)
+{
+    g_auto(GStrv) chip = g_strsplit(node->gpu, "-", 2);
+    g_autofree char *lower = g_ascii_strdown(gpu, -1);
+    return strstr(lower, *chip) != NULL;
+}
+
+/* What is likely to be a mistake: another machine's log, or no log of NCCL's at all. */
+static void print_warnings(const NcclFit *fit, const GArray *rows, const NodeType *node)
+{
+    for (guint i = 0; i < rows->len; i++) {
+        const NcclRow *row = &g_array_index(rows, NcclRow, i);
+        if (row->platform || !row->gpu || !*row->gpu || is_of_chip(row->gpu, node))
+            continue;
+        printf("\nwarning: %s was measured on %s, and %s has %s\n", row->source, row->gpu,
+               node->name, node->gpu);
+        break;
+    }
+    if (fit->fitted_error_frac > UNLIKELY_ERROR_FRAC)
+        printf(
+            "\nwarning: no constants explain these times on %s: rates of links, NICs or GPUs "
+            "a node may be other than the node type says\n",
+            node->name);
+}
+
 static gboolean fit_run(const Arguments *arguments, GError **error)
 {
     g_autoptr(GArray) rows = nccl_rows_new();
@@ -139,6 +168,7 @@ static gboolean fit_run(const Arguments *arguments, GError **error)
     if (!nccl_write(file, &options, node, fit, rows, error))
         return FALSE;
     print_fit(fit, rows);
+    print_warnings(fit, rows, node);
     return TRUE;
 }
 

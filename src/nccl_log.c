@@ -44,6 +44,7 @@ typedef struct {
     CollectiveKind next; /* of a program that was named after the run's rows */
     int n_ranks;
     GHashTable *hosts; /* ranks of each */
+    GString *gpu;      /* the first rank's, as it names itself */
     guint n_columns;   /* as their names say; 0: not said */
     guint n_places;    /* 2: out of place and in place */
     guint n_found;
@@ -110,6 +111,18 @@ static gboolean rank_parse(const GPtrArray *words, int *rank, const char **host)
             return TRUE;
         }
     return FALSE;
+}
+
+/* What follows the bus: "[0x0f] NVIDIA H100 80GB HBM3". */
+static void gpu_read(LogReader *reader, const GPtrArray *words)
+{
+    guint i = 0;
+    while (i < words->len && *(const char *)words->pdata[i] != '[')
+        i++;
+    g_string_truncate(reader->gpu, 0);
+    for (i++; i < words->len; i++)
+        g_string_append_printf(reader->gpu, "%s%s", reader->gpu->len > 0 ? " " : "",
+                               (const char *)words->pdata[i]);
 }
 
 /* A log may hold the output of several programs, some of which failed before any row. */
@@ -189,7 +202,11 @@ static gboolean header_read(LogReader *reader, const char *line, GError **error)
     if (!run_begin(reader, line, words, error) || !program_read(reader, line, error))
         return FALSE;
     columns_read(reader, words);
-    return !rank_parse(words, &rank, &host) || rank_read(reader, rank, host, error);
+    if (!rank_parse(words, &rank, &host))
+        return TRUE;
+    if (rank == 0)
+        gpu_read(reader, words);
+    return rank_read(reader, rank, host, error);
 }
 
 /* What the ratio of bus to algorithm bandwidth, and a reduction's name, leave possible. */
@@ -235,6 +252,7 @@ static void row_append(LogReader *reader, gint64 bytes, double time_s, gboolean 
         .group = reader->run == 1 ? g_strdup(base)
                                   : g_strdup_printf("%s, run %d", base, reader->run),
         .source = g_path_get_basename(reader->file),
+        .gpu = g_strdup(reader->gpu->str),
         .kind = reader->kind,
         .bytes = bytes,
         .time_s = time_s,
@@ -386,6 +404,7 @@ gboolean nccl_log_read(const char *file, CollectiveKind kind, GArray *rows, GErr
     g_auto(GStrv) lines = g_strsplit(plain, "\n", -1);
     g_autoptr(GHashTable) hosts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GRegex) tags = g_regex_new(TAGS, 0, 0, NULL);
+    g_autoptr(GString) gpu = g_string_new(NULL);
     LogReader reader = {.file = file,
                         .asked = kind,
                         .kind = N_COLLECTIVES,
@@ -393,6 +412,7 @@ gboolean nccl_log_read(const char *file, CollectiveKind kind, GArray *rows, GErr
                         .n_places = 2,
                         .tags = tags,
                         .hosts = hosts,
+                        .gpu = gpu,
                         .rows = rows,
                         .run = 1};
     for (char **line = lines; *line; line++) {

@@ -9,6 +9,7 @@ static void row_clear(gpointer data)
     g_free(((NcclRow *)data)->id);
     g_free(((NcclRow *)data)->group);
     g_free(((NcclRow *)data)->source);
+    g_free(((NcclRow *)data)->gpu);
     g_free(((NcclRow *)data)->platform);
 }
 

@@ -13,6 +13,7 @@ typedef struct {
     char *id;     /* in its table; NULL: none */
     char *group;  /* rows of one run: what fits leave out together */
     char *source; /* who measured; of a log, its file */
+    char *gpu;    /* as a log names it: "NVIDIA H100 80GB HBM3"; NULL or "": not said */
     CollectiveKind kind;
     gint64 bytes; /* as CollectiveCall.payload_bytes */
     double time_s;

@@ -76,6 +76,7 @@ START_TEST(a_log_is_read_as_printed)
     ck_assert_int_eq(first->kind, logs[_i].kind);
     ck_assert_int_eq(first->n_gpus, 4);
     ck_assert_int_eq(first->gpus_per_node, 2);
+    ck_assert_str_eq(first->gpu, "NVIDIA H100 80GB HBM3");
     ck_assert_int_eq(first->bytes, 65536);
     ck_assert_int_eq(first->averages, logs[_i].averages);
     ck_assert_double_eq_tol(first->time_s * 1e6, logs[_i].first_us, 1e-9);
