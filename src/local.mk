@@ -122,7 +122,7 @@ libzerosim_a_SOURCES += \
 	%reldir%/validate_record.c %reldir%/validate_record.h %reldir%/validate_report.c \
 	%reldir%/validate_report.h %reldir%/validate_rows.h %reldir%/validate_run.c %reldir%/validate_shipped.c \
 	%reldir%/validate_stand_in.c %reldir%/validate_stand_in.h %reldir%/validate_steps.c \
-	%reldir%/validate_steps.h %reldir%/validate_steps_keys.c %reldir%/validate_summary.c \
+	%reldir%/validate_steps.h %reldir%/validate_steps_keys.c %reldir%/validate_steps_words.c %reldir%/validate_summary.c \
 	%reldir%/validate_summary.h
 libzerosim_a_SOURCES += \
 	%reldir%/nccl_csv.c %reldir%/nccl_fit.c %reldir%/nccl_fit.h %reldir%/nccl_log.c \

@@ -14,6 +14,7 @@ typedef struct {
     char *directory;      /* of the temporary files */
     Outcome *outcome;     /* borrowed: takes the assumptions */
     GPtrArray *fallbacks; /* Fallback * */
+    int gpus_per_node;    /* that the job uses; 0 until validate_case_platform */
 } ValidateCase;
 
 ValidateCase *validate_case_new(Outcome *outcome, GError **error);
@@ -64,6 +65,10 @@ typedef struct {
 /* The file of the shipped model that the facts mean, by name or by family and size, unless they
  * contradict its shape; NULL: none. Owned by the caller. (validate_shipped.c) */
 char *validate_shipped_model(const ModelFacts *facts);
+
+/* A model's name without the hub's owner in front ("meta-llama/Llama-2-7b-hf" is
+ * "Llama-2-7b"). */
+char *validate_model_name(const char *text);
 
 /* Sets model.*: a shipped model, or a config.json that it writes. */
 gboolean validate_case_model(ValidateCase *c, const ModelFacts *facts, GError **error);

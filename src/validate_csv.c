@@ -156,15 +156,35 @@ const char *csv_text_find(const char *text, const char *word)
     return NULL;
 }
 
+/* Ways of not saying. */
+static const char *const unsaid[] = {"-", "?", "n/a", "na", "nan", "unknown", NULL};
+
+gboolean csv_text_unsaid(const char *text)
+{
+    g_autofree char *lower = g_ascii_strdown(text, -1);
+    return *text == '\0' || g_strv_contains(unsaid, lower);
+}
+
+/* "1,048,576" without its commas; a comma elsewhere stays. */
+static char *without_thousands(const char *text)
+{
+    const gboolean grouped =
+        g_regex_match_simple("^[0-9]{1,3}(,[0-9]{3})+(\\.[0-9]*)?$", text, 0, 0);
+    g_auto(GStrv) parts = g_strsplit(text, grouped ? "," : "\n", -1);
+    return g_strjoinv("", parts);
+}
+
 gboolean csv_row_double(const CsvRow *row, const char *column, double minimum, double maximum,
                         double *value, GError **error)
 {
     const char *text = csv_row_text(row, column);
-    if (*text == '\0')
+    if (csv_text_unsaid(text))
         return TRUE;
+    g_autofree char *plain = without_thousands(*text == '~' ? text + 1 : text);
     char *end;
-    const double number = g_ascii_strtod(text, &end);
-    if (*end == '\0' && isfinite(number) && number >= minimum && number <= maximum) {
+    const double number = g_ascii_strtod(plain, &end);
+    if (*plain != '\0' && *end == '\0' && isfinite(number) && number >= minimum &&
+        number <= maximum) {
         *value = number;
         return TRUE;
     }
@@ -179,7 +199,7 @@ gboolean csv_row_int(const CsvRow *row, const char *column, gint64 minimum, gint
                      gint64 *value, GError **error)
 {
     double number = (double)*value;
-    if (*csv_row_text(row, column) == '\0')
+    if (csv_text_unsaid(csv_row_text(row, column)))
         return TRUE;
     if (!csv_row_double(row, column, (double)minimum, (double)maximum, &number, error))
         return FALSE;

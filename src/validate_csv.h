@@ -36,7 +36,11 @@ const char *csv_row_text(const CsvRow *row, const char *column);
 /* Where `word`, in lower case, stands in the text, whose case doesn't matter; NULL: nowhere. */
 const char *csv_text_find(const char *text, const char *word);
 
-/* An empty cell leaves `value` as it is and succeeds. The error names file, line and column. */
+/* Whether the text says nothing: "", "-", "?", "n/a", "unknown", ... */
+gboolean csv_text_unsaid(const char *text);
+
+/* A cell that says nothing leaves `value` as it is and succeeds. The error names file, line and
+ * column. */
 gboolean csv_row_double(const CsvRow *row, const char *column, double minimum, double maximum,
                         double *value, GError **error);
 gboolean csv_row_int(const CsvRow *row, const char *column, gint64 minimum, gint64 maximum,

@@ -3,6 +3,8 @@
  * its shape; what a row leaves out is the family's usual value, and noted. */
 #include "error.h"
 #include "validate_case.h"
+#include "validate_csv.h"
+#include "validate_stand_in.h"
 
 #include <string.h>
 
@@ -61,6 +63,26 @@ static int family_of_name(const char *name)
     return -1;
 }
 
+char *validate_model_name(const char *text)
+{
+    static const char *const prefixes[] = {"meta-", "meta "};
+    static const char *const suffixes[] = {"-hf"};
+    const char *slash = strrchr(text, '/');
+    if (slash != NULL &&
+        (family_of_name(slash + 1) >= 0 || g_ascii_strncasecmp(slash, "/meta-", 6) == 0))
+        text = slash + 1;
+    for (gsize i = 0; i < G_N_ELEMENTS(prefixes); i++)
+        if (g_ascii_strncasecmp(text, prefixes[i], strlen(prefixes[i])) == 0)
+            text += strlen(prefixes[i]);
+    char *name = g_strdup(text);
+    for (gsize i = 0; i < G_N_ELEMENTS(suffixes); i++) {
+        g_autofree char *lower = g_ascii_strdown(name, -1);
+        if (g_str_has_suffix(lower, suffixes[i]))
+            name[strlen(name) - strlen(suffixes[i])] = '\0';
+    }
+    return name;
+}
+
 static int family_of(ValidateCase *c, const ModelFacts *facts)
 {
     const int named = family_of_name(facts->name);
@@ -104,8 +126,9 @@ static ModelFacts facts_complete(ValidateCase *c, const Family *family, const Mo
     if (whole.n_kv_head == 0)
         whole.n_kv_head = whole.n_head;
     if (whole.d_ff == 0) {
-        whole.d_ff = 4 * whole.d_model;
-        validate_case_assume(c, "d_ff of 4 d_model");
+        const gboolean gated = strcmp(family->model_type, "llama") == 0;
+        whole.d_ff = gated ? (whole.d_model * 8 / 3 + 255) / 256 * 256 : 4 * whole.d_model;
+        validate_case_assume(c, gated ? "d_ff of 8/3 d_model" : "d_ff of 4 d_model");
     }
     return whole;
 }
@@ -197,10 +220,65 @@ static gboolean config_fit(ValidateCase *c, const Family *family, const ModelFac
  * whose dimensions don't say all. */
 static char *shipped_file(const ModelFacts *facts)
 {
-    const gboolean has_dimensions = check_facts(facts, NULL);
+    const gboolean has_dimensions =
+        check_facts(facts, NULL) &&
+        (facts->d_ff > 0 || family_of_name(facts->name) != FAMILY_LLAMA);
     if (has_dimensions && family_of_name(facts->name) != FAMILY_SHIPPED)
         return NULL;
     return validate_shipped_model(facts);
+}
+
+/* Longer than this, a model's maximum isn't what people train with. */
+#define USUAL_SEQUENCE 4096
+
+/* Where the row doesn't say; a picture's number of patches is its model's. */
+static gint64 sequence_of_shipped(ValidateCase *c, const char *file)
+{
+    const ModelOptions options = {.micro_batch = 1,
+                                  .parameter = DTYPE_BF16,
+                                  .compute = DTYPE_BF16,
+                                  .attention = ATTENTION_SDPA,
+                                  .dropout = 0};
+    g_autoptr(GPtrArray) ignored = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(Model) model = model_load(file, &options, ignored, NULL);
+    const gint64 length = model == NULL ? 0 : MIN(model->sequence_length, USUAL_SEQUENCE);
+    if (length > 1)
+        validate_case_assume(c, "sequences of %d tokens", (int)length);
+    return model != NULL && length < model->sequence_length ? length : 0;
+}
+
+/* "13B" at the end of a word of the name; 0: none. */
+static double size_in_name(const char *name)
+{
+    g_autoptr(GRegex) regex =
+        g_regex_new("([0-9.]+) ?([MBT])(?![a-z])", G_REGEX_CASELESS, 0, NULL);
+    g_autoptr(GMatchInfo) match = NULL;
+    if (!g_regex_match(regex, name, 0, &match))
+        return 0;
+    g_autofree char *number = g_match_info_fetch(match, 1);
+    g_autofree char *unit = g_match_info_fetch(match, 2);
+    const char of = g_ascii_toupper(*unit);
+    return g_ascii_strtod(number, NULL) * (of == 'M' ? 1e6 : of == 'B' ? 1e9 : 1e12);
+}
+
+/* A language model whose row gives its size and no shape: its products are nearly those of any
+ * other of that size. Not so for pictures, encoders with decoders, experts. */
+static gboolean stand_in_facts(ValidateCase *c, const ModelFacts *facts, ModelFacts *whole)
+{
+    static const char *const others[] = {"vit",  "resnet",    "vgg",      "t5",   "moe",
+                                         "x7b",  "x22b",      "deepseek", "dbrx", "grok",
+                                         "swin", "diffusion", "unet"};
+    const double size = facts->parameters > 0 ? facts->parameters : size_in_name(facts->name);
+    if (size < 1e7 || facts->n_layer > 0 || facts->d_model > 0)
+        return FALSE;
+    for (gsize i = 0; i < G_N_ELEMENTS(others); i++)
+        if (csv_text_find(facts->name, others[i]) != NULL)
+            return FALSE;
+    *whole = stand_in_model(size, facts->sequence_length);
+    whole->parameters = size;
+    whole->vocabulary = facts->vocabulary;
+    validate_case_assume(c, "a GPT-2 of about as many parameters");
+    return TRUE;
 }
 
 /* Sets model.* to a shipped file. */
@@ -212,10 +290,11 @@ static gboolean shipped_set(ValidateCase *c, const ModelFacts *facts, const char
     validate_case_assume(c, "the shipped model %s", base);
     if (facts->parameters > 0)
         c->outcome->parameters = facts->parameters;
+    const gint64 length =
+        facts->sequence_length > 0 ? facts->sequence_length : sequence_of_shipped(c, file);
     return validate_case_set(c, error, "model.config=%s", file) &&
-           (facts->sequence_length == 0 ||
-            validate_case_set(c, error, "model.sequence_length=%d",
-                              (int)facts->sequence_length));
+           (length == 0 ||
+            validate_case_set(c, error, "model.sequence_length=%d", (int)length));
 }
 
 gboolean validate_case_model(ValidateCase *c, const ModelFacts *facts, GError **error)
@@ -223,6 +302,9 @@ gboolean validate_case_model(ValidateCase *c, const ModelFacts *facts, GError **
     g_autofree char *shipped = shipped_file(facts);
     if (shipped != NULL)
         return shipped_set(c, facts, shipped, error);
+    ModelFacts stand_in;
+    if (stand_in_facts(c, facts, &stand_in))
+        facts = &stand_in;
     if (!check_facts(facts, error))
         return FALSE;
     const Family *family = &families[family_of(c, facts)];

@@ -21,8 +21,8 @@ static void gpu_name_clear(GpuName *name)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GpuName, gpu_name_clear)
 
 /* Words in front of a chip's name. */
-static const char *const makers[] = {"nvidia",  "tesla", "amd",    "intel", "instinct",
-                                     "geforce", "rtx",   "quadro", NULL};
+static const char *const makers[] = {"nvidia", "tesla",  "amd", "intel", "instinct", "geforce",
+                                     "rtx",    "quadro", "dgx", "hgx",   NULL};
 
 static void gpu_name_parse(const char *text, GpuName *name)
 {
@@ -200,13 +200,21 @@ static void replace(GHashTable *replaced, const char *key, double value)
 /* The row's node: its own count of GPUs, and the rate that it names over the preset's NICs. A
  * larger preset keeps its count: fewer of its GPUs are used. */
 static GHashTable *node_of_row(ValidateCase *c, const PlatformFacts *facts,
-                               const NodeType *preset, const char *profile, int gpus_per_node)
+                               const NodeType *preset, const char *profile, int gpus_per_node,
+                               GError **error)
 {
     GHashTable *replaced = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     const gboolean several_nodes = facts->n_gpus > gpus_per_node;
     const int n_gpus = MAX(gpus_per_node, preset->n_gpus);
     g_hash_table_insert(replaced, g_strdup("gpu"), g_strdup(profile));
     replace(replaced, "n_gpus", n_gpus);
+    if (n_gpus != preset->n_gpus && preset->nvlink == NVLINK_MESH) {
+        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
+                    "%d GPUs a node: the direct links of %s are known for its %d only", n_gpus,
+                    preset->name, preset->n_gpus);
+        g_hash_table_unref(replaced);
+        return NULL;
+    }
     if (facts->nic_bytes_per_s > 0) {
         const int n_nics = preset->n_nics > 0 ? preset->n_nics : n_gpus;
         replace(replaced, "n_nics", n_nics);
@@ -247,6 +255,7 @@ gboolean validate_case_platform(ValidateCase *c, const PlatformFacts *facts, GEr
         validate_case_assume(c, "%d GPUs a node", gpus_per_node);
     }
     const int used = MIN(gpus_per_node, facts->n_gpus);
+    c->gpus_per_node = used;
     if (facts->n_gpus % used != 0) {
         g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
                     "%d GPUs don't fill nodes of %d, and unequal nodes are not modelled",
@@ -256,8 +265,8 @@ gboolean validate_case_platform(ValidateCase *c, const PlatformFacts *facts, GEr
     /* Named like the preset: calibrations hold for platforms by name. */
     g_autofree char *base = g_strconcat(preset->name, ".conf", NULL);
     g_autofree char *file = g_build_filename(c->directory, base, NULL);
-    g_autoptr(GHashTable) node = node_of_row(c, facts, preset, profile, gpus_per_node);
-    return node_file_write(file, preset, node, error) &&
+    g_autoptr(GHashTable) node = node_of_row(c, facts, preset, profile, gpus_per_node, error);
+    return node != NULL && node_file_write(file, preset, node, error) &&
            validate_case_set(c, error, "cluster.platform=%s", file) &&
            validate_case_set(c, error, "cluster.nodes=%d", facts->n_gpus / used) &&
            validate_case_set(c, error, "cluster.gpus_per_node=%d", used);

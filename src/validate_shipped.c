@@ -17,6 +17,36 @@ typedef struct {
     double distance;  /* of its size from the row's; -1: it has the row's name */
 } Search;
 
+/* Other names of models that are shipped, squashed. */
+static const struct {
+    const char *name, *shipped;
+} aliases[] = {
+    {"llama7b", "llama27b"},
+    {"llama13b", "llama213b"},
+    {"llama3.18b", "llama38b"},
+    {"llama3.170b", "llama370b"},
+    {"llama3.370b", "llama370b"},
+    {"codellama34b", "llama234b"},
+    {"mistral7bv0.1", "mistral7b"},
+    {"gpt2small", "gpt2"},
+    {"nanogpt124m", "gpt2"},
+    {"bertlargeuncased", "bertlarge"},
+    {"bertbaseuncased", "bertbase"},
+    {"vitlarge", "vitl16classifier"},
+    {"vitl16", "vitl16classifier"},
+    {"vitbase", "vitb16"},
+    {"mixtral8x7bv0.1", "mixtral8x7b"},
+    {"t5xxl", "t511b"},
+};
+
+static const char *alias_of(const char *squashed)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(aliases); i++)
+        if (strcmp(aliases[i].name, squashed) == 0)
+            return aliases[i].shipped;
+    return squashed;
+}
+
 /* "Llama-2 7B" and "llama2-7b" are both "llama27b"; a point tells 1.3B from 13B. */
 static char *name_squash(const char *text)
 {
@@ -82,7 +112,7 @@ char *validate_shipped_model(const ModelFacts *facts)
 {
     g_autofree char *name = name_squash(facts->name);
     g_autoptr(GPtrArray) names = experiment_shipped_names("models");
-    Search search = {.facts = facts, .name = name, .distance = SIZE_TOLERANCE};
+    Search search = {.facts = facts, .name = alias_of(name), .distance = SIZE_TOLERANCE};
     for (guint i = 0; i < names->len; i++)
         consider(&search, names->pdata[i]);
     return search.file;

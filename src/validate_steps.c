@@ -68,7 +68,9 @@ static gboolean predict_with(ValidateCase *c, const char *checkpointing, Predict
 static double recomputed_frac(ValidateCase *c, const StepRow *s)
 {
     const gboolean counted = s->mfu > 0 && s->hfu >= s->mfu;
-    const double frac = counted ? CLAMP(3 * (s->hfu / s->mfu - 1), 0, 1) : 0.5;
+    const char *one_in = csv_text_find(s->checkpointing, "1/"); /* "1/3" of the blocks */
+    const double said = one_in ? 1 / MAX(g_ascii_strtod(one_in + 2, NULL), 1) : 0.5;
+    const double frac = counted ? CLAMP(3 * (s->hfu / s->mfu - 1), 0, 1) : said;
     validate_case_assume(c, "selective checkpointing as %.0f %% of full%s", 100 * frac,
                          counted ? " (HFU over MFU)" : "");
     return frac;
@@ -110,14 +112,12 @@ static gboolean predict_row(ValidateCase *c, StepRow *s, Prediction *prediction,
     double scale;
     if (!step_case_build(c, s, &scale, error))
         return FALSE;
-    const char *checkpointing = step_text_has(s->checkpointing, "none")   ? "none"
-                                : step_text_has(s->checkpointing, "full") ? "full"
-                                                                          : NULL;
-    if (checkpointing == NULL && *s->checkpointing == '\0' &&
-        (checkpointing = checkpointing_that_fits(c, error)) == NULL)
+    const char *checkpointing = step_checkpointing(s);
+    if (checkpointing == NULL && (checkpointing = checkpointing_that_fits(c, error)) == NULL)
         return FALSE;
-    if (checkpointing == NULL ? !predict_mixed(c, s, prediction, error)
-                              : !predict_with(c, checkpointing, prediction, error))
+    if (strcmp(checkpointing, "selective") == 0
+            ? !predict_mixed(c, s, prediction, error)
+            : !predict_with(c, checkpointing, prediction, error))
         return FALSE;
     prediction->step_time_s *= scale;
     for (int i = 0; i < N_PARTS; i++)
@@ -146,6 +146,18 @@ static void describe(Outcome *outcome, const StepRow *s)
     outcome->parameters = s->params_B * 1e9;
 }
 
+/* "56.797 samples/s" of the whole job, in the note. */
+static double measured_by_samples_s(const StepRow *s)
+{
+    const char *at = csv_text_find(s->note, " samples/s"), *start = at;
+    while (start != NULL && start > s->note && (g_ascii_isdigit(start[-1]) || start[-1] == '.'))
+        start--;
+    const double rate = start == NULL || start == at ? 0 : g_ascii_strtod(start, NULL);
+    const double samples =
+        (double)s->micro_batch * (double)s->n_gpus * (double)MAX(s->grad_accum, 1);
+    return rate > 0 && samples > 0 ? samples / rate : NAN;
+}
+
 static double measured_step_s(const StepRow *s)
 {
     if (s->step_time_s > 0)
@@ -156,7 +168,7 @@ static double measured_step_s(const StepRow *s)
                  (double)MAX(s->grad_accum, 1);
     if (s->tokens_per_s_per_gpu > 0 && tokens > 0)
         return tokens / (s->tokens_per_s_per_gpu * (double)s->n_gpus);
-    return NAN;
+    return measured_by_samples_s(s);
 }
 
 /* Another quantity of the same prediction. */

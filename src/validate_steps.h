@@ -40,6 +40,14 @@ gboolean step_row_read(const CsvRow *row, StepRow *s, GError **error);
 /* Whether the text has `word`, in lower case, whatever the text's case. */
 gboolean step_text_has(const char *text, const char *word);
 
+/* Words for ways of splitting a model that aren't ours; NULL: none. */
+const char *step_other_parallelism(const StepRow *s);
+/* "fp8", "bf16", "fp16", "fp32"; "": one that isn't modelled; NULL: not said. */
+const char *step_type(const StepRow *s);
+/* "none", "full", "selective"; NULL: not said, or in words that mean none of these. */
+const char *step_checkpointing(const StepRow *s);
+gboolean step_offloads(const StepRow *s);
+
 /* "ddp", "zero1" … "zero3", "hsdp"; NULL: none of ours. */
 const char *step_strategy(const StepRow *s);
 

@@ -71,26 +71,37 @@ static const Trainer trainers[] = {
     {.word = "fsdp2", .stack = "pytorch", .framework = "pytorch", .fsdp_version = "2"},
     {.word = "fsdp", .stack = "pytorch", .framework = "pytorch", .fsdp_version = "1"},
     {.word = "deepspeed", .stack = "deepspeed", .framework = "deepspeed"},
+    /* -- those that others are built on, so that they may be named beside them */
+    {.word = "megatron-lm",
+     .stack = "megatron",
+     .framework = "paper",
+     .optimizer_implementation = "fused",
+     .gradient_clipping = 1,
+     .stand_in = "Megatron-LM as the ZeRO paper's schedule"},
+    {.word = "horovod",
+     .stack = "horovod",
+     .framework = "pytorch",
+     .fsdp_version = "2",
+     .stand_in = "Horovod as DDP"},
     {.word = "", .stack = "pytorch", .framework = "pytorch", .fsdp_version = "2"},
 };
-enum { N_PROGRAMS = 8, N_TRAINERS = G_N_ELEMENTS(trainers) };
+enum { N_PROGRAMS = 8, N_LIBRARIES = 12, N_TRAINERS = G_N_ELEMENTS(trainers) };
 
-gboolean step_text_has(const char *text, const char *word)
-{
-    return csv_text_find(text, word) != NULL;
-}
-
-/* A program's name anywhere tells most; of libraries the note knows best, then the title, then
- * the file. */
+/* A program's name anywhere tells most; of libraries the strategy knows best, then the note,
+ * the title, the file. */
 static const Trainer *trainer_of(const CsvRow *row)
 {
-    static const char *const columns[] = {"note", "source_title", "source_locator"};
+    static const char *const columns[] = {"strategy", "note", "source_title", "source_locator"};
     for (gsize t = 0; t < N_PROGRAMS; t++)
         for (gsize i = 0; i < G_N_ELEMENTS(columns); i++)
             if (step_text_has(csv_row_text(row, columns[i]), trainers[t].word))
                 return &trainers[t];
     for (gsize i = 0; i < G_N_ELEMENTS(columns); i++)
-        for (gsize t = N_PROGRAMS; t < N_TRAINERS - 1; t++)
+        for (gsize t = N_PROGRAMS; t < N_LIBRARIES; t++)
+            if (step_text_has(csv_row_text(row, columns[i]), trainers[t].word))
+                return &trainers[t];
+    for (gsize i = 0; i < G_N_ELEMENTS(columns); i++)
+        for (gsize t = N_LIBRARIES; t < N_TRAINERS - 1; t++)
             if (step_text_has(csv_row_text(row, columns[i]), trainers[t].word))
                 return &trainers[t];
     return &trainers[N_TRAINERS - 1];
@@ -184,14 +195,6 @@ static const char *word_value(const Word *words, gsize n_words, const char *text
     return NULL;
 }
 
-static const Word strategy_words[] = {
-    {"hsdp", "hsdp"},    {"hybrid", "hsdp"}, {"grad_op", "zero2"},    {"zero1", "zero1"},
-    {"zero-1", "zero1"}, {"zero2", "zero2"}, {"zero-2", "zero2"},     {"zero3", "zero3"},
-    {"zero-3", "zero3"}, {"fsdp", "zero3"},  {"full_shard", "zero3"}, {"ddp", "ddp"},
-    {"dp", "ddp"},
-};
-static const Word type_words[] = {{"fp8", "fp8"},      {"bf16", "bf16"}, {"fp16", "fp16"},
-                                  {"float16", "fp16"}, {"fp32", "fp32"}, {"tf32", "fp32"}};
 static const Word attention_words[] = {
     {"cudnn", "cudnn"}, {"sdpa", "sdpa"},   {"flash", "flash2"}, {"triton", "flash2"},
     {"eager", "eager"}, {"torch", "eager"}, {"math", "eager"}};
@@ -200,30 +203,9 @@ static const Word optimizer_words[] = {
     {"adafactor", "adafactor"}, {"adagrad", "adagrad"}, {"lion", "lion"},      {"adam", "adam"},
     {"momentum", "momentum"},   {"sgd", "sgd"},         {"rmsprop", "rmsprop"}};
 
-const char *step_strategy(const StepRow *s)
-{
-    return word_value(strategy_words, G_N_ELEMENTS(strategy_words), s->strategy);
-}
-
-/* Words for ways of splitting a model that are none of ours, without the degree behind them:
- * "FSDP + TP8". */
-static const char *const other_parallelisms[] = {
-    "tp", "pp", "cp", "sp", "ep", "tensor", "pipeline", "context", "sequence", "horovod", NULL};
-
-static const char *other_parallelism(const char *strategy)
-{
-    g_autofree char *lower = g_ascii_strdown(strategy, -1);
-    g_auto(GStrv) words =
-        g_strsplit(g_strcanon(lower, "abcdefghijklmnopqrstuvwxyz", ' '), " ", -1);
-    for (int i = 0; other_parallelisms[i] != NULL; i++)
-        if (g_strv_contains((const char *const *)words, other_parallelisms[i]))
-            return other_parallelisms[i];
-    return NULL;
-}
-
 static gboolean check_parallelism(const StepRow *s, GError **error)
 {
-    const char *other = other_parallelism(s->strategy);
+    const char *other = step_other_parallelism(s);
     if (other == NULL)
         return TRUE;
     g_autofree char *quoted = error_quote(s->strategy);
@@ -251,7 +233,12 @@ static gboolean set_strategy(ValidateCase *c, const StepRow *s, GError **error)
     if (!validate_case_set(c, error, "training.framework=%s", trainer->framework))
         return FALSE;
     if (strcmp(strategy, "hsdp") == 0) {
-        const gint64 group = s->hsdp_shard > 0 ? s->hsdp_shard : s->gpus_per_node;
+        if (strcmp(trainer->framework, "pytorch") != 0) {
+            g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
+                        "hybrid sharding is modelled for PyTorch's FSDP only");
+            return FALSE;
+        }
+        const gint64 group = s->hsdp_shard > 0 ? s->hsdp_shard : c->gpus_per_node;
         if (!validate_case_set(c, error, "fsdp.shard_group_size=%" G_GINT64_FORMAT, group))
             return FALSE;
         strategy = "zero3";
@@ -276,11 +263,21 @@ static gboolean set_strategy(ValidateCase *c, const StepRow *s, GError **error)
 static gboolean set_precision(ValidateCase *c, const StepRow *s, GError **error)
 {
     const gboolean pytorch = strcmp(s->trainer->framework, "pytorch") == 0;
-    const char *type = word_value(type_words, G_N_ELEMENTS(type_words), s->precision);
+    const char *type = step_type(s);
+    if (type != NULL && *type == '\0') {
+        g_autofree char *quoted = error_quote(s->precision);
+        g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED, "the precision %s is not modelled",
+                    quoted);
+        return FALSE;
+    }
     if (type == NULL) {
         type =
             step_text_has(s->row ? csv_row_text(s->row, "gpu") : "", "V100") ? "fp16" : "bf16";
         validate_case_assume(c, "precision %s", type);
+    }
+    if (!pytorch && strcmp(type, "fp8") == 0) {
+        type = "bf16";
+        validate_case_assume(c, "bf16 in place of fp8");
     }
     const gboolean mixed = pytorch && strcmp(type, "fp32") != 0 && strcmp(type, "fp8") != 0 &&
                            (!s->trainer->exact || step_text_has(s->precision, "autocast"));
@@ -350,18 +347,30 @@ static gboolean set_extras(ValidateCase *c, const StepRow *s, GError **error)
     const char *const zeropp[] = {"deepspeed.zero_optimization.zero_quantized_weights=true",
                                   "deepspeed.zero_optimization.zero_quantized_gradients=true",
                                   NULL};
-    if (s->offload[0] != '\0' && strcmp(s->offload, "none") != 0) {
+    if (step_offloads(s)) {
         g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED,
                     "offload of the %s to the CPU is not modelled yet", s->offload);
         return FALSE;
     }
-    if (!deepspeed || !step_text_has(s->note, "ZeRO++"))
+    if (!deepspeed ||
+        (!step_text_has(s->note, "ZeRO++") && !step_text_has(s->strategy, "ZeRO++")))
         return TRUE;
     for (int i = 0; zeropp[i] != NULL; i++)
         if (!validate_case_set(c, error, "%s", zeropp[i]))
             return FALSE;
     return validate_case_set(c, error, "deepspeed.zero_optimization.zero_hpz_partition_size=%d",
-                             (int)MAX(s->gpus_per_node, 1));
+                             MAX(c->gpus_per_node, 1));
+}
+
+/* A row without a micro-batch may say it by its step's tokens. */
+static void micro_batch_from_tokens(ValidateCase *c, StepRow *s)
+{
+    const gint64 tokens = s->sequence_length * s->n_gpus * MAX(s->grad_accum, 1);
+    if (tokens == 0 || s->global_batch_tokens < tokens)
+        return;
+    s->micro_batch = s->global_batch_tokens / tokens;
+    validate_case_assume(c, "micro-batch %" G_GINT64_FORMAT " from the step's tokens",
+                         s->micro_batch);
 }
 
 /* A batch that isn't whole micro-batches on every GPU runs a last, smaller micro-step: its time
@@ -369,6 +378,8 @@ static gboolean set_extras(ValidateCase *c, const StepRow *s, GError **error)
 static gboolean set_batch(ValidateCase *c, StepRow *s, double *scale, GError **error)
 {
     *scale = 1;
+    if (s->micro_batch == 0)
+        micro_batch_from_tokens(c, s);
     if (s->micro_batch == 0) {
         g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED, "the row has no micro-batch");
         return FALSE;
@@ -402,8 +413,11 @@ gboolean step_case_build(ValidateCase *c, StepRow *s, double *scale, GError **er
         g_set_error(error, ZEROSIM_ERROR, ERROR_UNMODELLED, "the row has no n_gpus");
         return FALSE;
     }
+    g_autofree char *name = validate_model_name(s->model.name);
+    ModelFacts model = s->model;
+    model.name = name;
     return validate_case_platform(c, &platform, error) &&
-           validate_case_model(c, &s->model, error) && set_strategy(c, s, error) &&
+           validate_case_model(c, &model, error) && set_strategy(c, s, error) &&
            set_precision(c, s, error) && set_attention(c, s, error) &&
            set_early_stop(c, s, error) && set_optimizer(c, s, error) &&
            set_extras(c, s, error) && set_batch(c, s, scale, error) &&
