@@ -4,6 +4,11 @@
  * to model_attention.c. */
 #include "model_family.h"
 
+/* Bytes an element: the scaled copy and its transpose. Hopper's fp8 products take one layout
+ * only (cuBLASLt: A transposed, B not), so each operand, which two products use, is written
+ * both ways, in one pass as Transformer Engine's fused cast and transpose does. */
+#define FP8_COPIES 2
+
 static DType linear_compute(const ModelBuild *build, const char *name)
 {
     const ModelOptions *options = build->options;
@@ -21,8 +26,8 @@ static void linear_forward(const ModelBuild *build, const LinearShape *s, DType 
     if (build->options->autocast)
         layer_run_cast(kernels, numel, stream, linear);
     if (compute == DTYPE_FP8) { /* scaled copies of both operands */
-        layer_run_cast(kernels, s->rows * s->in, linear, 1);
-        layer_run_cast(kernels, numel, linear, 1);
+        layer_run_cast(kernels, s->rows * s->in, linear, FP8_COPIES);
+        layer_run_cast(kernels, numel, linear, FP8_COPIES);
     }
     layer_run(kernels,
               (Kernel){KERNEL_GEMM,
@@ -49,7 +54,7 @@ static void linear_backward(const ModelBuild *build, const LinearShape *s, DType
 {
     int stream = dtype_bytes(build->stream), linear = dtype_bytes(build->linear);
     if (compute == DTYPE_FP8)
-        layer_run_cast(kernels, s->rows * s->out, linear, 1);
+        layer_run_cast(kernels, s->rows * s->out, linear, FP8_COPIES);
     linear_gradients(s, compute, kernels);
     if (bias > 0)
         layer_run(kernels, (Kernel){KERNEL_COLUMN_SUM, build->linear, {s->rows, bias}});
