@@ -27,6 +27,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SimFold, sim_fold_free)
 /* Names of the hosts and links whose speed or bandwidth changes while time passes, by profiles
  * that SimGrid reads: what depends on them doesn't repeat itself. NULL: it may be any. An error
  * where latencies change or something fails. */
-gboolean sim_fold_varying(const Cluster *cluster, GHashTable **names, GError **error);
+gboolean sim_fold_varying(const Cluster *cluster, GHashTable **found, GError **error);
 
 G_END_DECLS
