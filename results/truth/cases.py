@@ -67,6 +67,8 @@ class Case:
         if SHAPES[self.model][0] == "resnet":
             images = torch.randn(self.micro_batch, 3, 224, 224, device="cuda")
             images = images.to(memory_format=torch.channels_last)
+            if self.precision == "bf16":
+                images = images.to(torch.bfloat16)
             labels = torch.randint(vocabulary, (self.micro_batch,), device="cuda")
             return images, labels
         ids = torch.randint(vocabulary, (self.micro_batch, self.sequence), device="cuda")

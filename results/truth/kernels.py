@@ -43,6 +43,8 @@ def of_one_step(run):
     for event in profiler.events():
         if event.device_type != torch.autograd.DeviceType.CUDA:
             continue
+        if getattr(event, "is_user_annotation", False):
+            continue  # the optimizer's own mark spans its kernels
         by_class[class_of(event.name)] += event.time_range.elapsed_us() * 1e-6
         n += 1
     return by_class, n
